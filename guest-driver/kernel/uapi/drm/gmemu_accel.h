@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gmemu accelerator user interface, /dev/accel/accelN.
+ *
+ * A process opens the node, creates a context (its address space, shared with the
+ * device by GMEM: any pointer of the process is a device pointer), registers
+ * user-mode queues that live in its own memory, and maps each queue's doorbell.
+ * Packets are HSA AQL (gmemu_regs.h); completion is a signal in memory
+ * with DRM_IOCTL_GMEMU_WAIT for sleeping. Nothing here uses dma_fence, because
+ * the work may page-fault.
+ *
+ * Extension rule: structs only grow at the end, fields that are not understood must be
+ * zero, and GMEMU_UAPI_VERSION's minor is raised with each addition.
+ */
+#ifndef _GMEMU_ACCEL_H_
+#define _GMEMU_ACCEL_H_
+
+#include "drm.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+#define GMEMU_UAPI_VERSION_MAJOR 1
+#define GMEMU_UAPI_VERSION_MINOR 0
+
+#define DRM_GMEMU_QUERY 0x00
+#define DRM_GMEMU_CTX_CREATE 0x01
+#define DRM_GMEMU_CTX_DESTROY 0x02
+#define DRM_GMEMU_QUEUE_CREATE 0x03
+#define DRM_GMEMU_QUEUE_DESTROY 0x04
+#define DRM_GMEMU_QUEUE_ERROR 0x05
+#define DRM_GMEMU_WAIT 0x06
+#define DRM_GMEMU_STATS 0x07
+
+/**
+ * struct drm_gmemu_query - what the device and the kernel can do
+ *
+ * All fields but @pad are out.
+ */
+struct drm_gmemu_query {
+	__u32 uapi_version; /* major << 16 | minor */
+	__u32 contract; /* GMEMU_REG_VERSION */
+	__u32 fw_version;
+	__u32 cores;
+	__u64 caps; /* GMEMU_CAP_* */
+	__u64 dram_size; /* bytes of local DRAM managed by GMEM */
+	__u32 va_bits;
+	__u32 max_queues;
+	__u32 hnid; /* hnode of the local DRAM */
+	__u32 gmem; /* 1: GMEM is on */
+	__u32 vlen;
+	__u32 pad[3];
+};
+
+/**
+ * struct drm_gmemu_ctx_create - attach the calling process's address space
+ * @flags: must be 0
+ * @ctx_id: out
+ *
+ * Errors: ENODEV: GMEM is off (boot with gmem=on) or firmware is not running;
+ * ENOSPC: all contexts are taken; ENOMEM.
+ */
+struct drm_gmemu_ctx_create {
+	__u32 flags;
+	__u32 ctx_id;
+};
+
+/* Stops and destroys the context's queues as well. ENOENT: no such context of this file. */
+struct drm_gmemu_ctx_destroy {
+	__u32 ctx_id;
+	__u32 pad;
+};
+
+/**
+ * struct drm_gmemu_queue_create - register a queue in user memory
+ * @ctx_id: context
+ * @ring_log2: log2 of the number of 64-byte packets, 1..16
+ * @ring_va: 64-byte aligned; every packet's type must be INVALID
+ * @index_va: struct gmemu_queue_index, 64-byte aligned, zeroed
+ * @scratch_va: 4 KiB aligned, cores * scratch_size bytes
+ * @scratch_size: bytes of kernel stack per hart, multiple of 4096
+ * @flags: must be 0
+ * @queue_id: out
+ * @doorbell_offset: out, mmap() offset of the 4 KiB doorbell page
+ *
+ * Errors: ENOENT, EINVAL, ENOSPC: all queues are taken, EIO: firmware refused.
+ */
+struct drm_gmemu_queue_create {
+	__u32 ctx_id;
+	__u32 ring_log2;
+	__u64 ring_va;
+	__u64 index_va;
+	__u64 scratch_va;
+	__u64 scratch_size;
+	__u32 flags;
+	__u32 queue_id;
+	__u64 doorbell_offset;
+};
+
+struct drm_gmemu_queue_destroy {
+	__u32 queue_id;
+	__u32 pad;
+};
+
+/**
+ * struct drm_gmemu_queue_error - why a queue stopped
+ *
+ * @queue_id is in, the rest out. @code is enum gmemu_queue_error_code, 0 while the
+ * queue is in order; the other fields are those of the firmware's message.
+ */
+struct drm_gmemu_queue_error {
+	__u32 queue_id;
+	__u32 code;
+	__u32 access;
+	__u32 reason;
+	__u32 hart;
+	__u32 pad;
+	__u64 va;
+	__u64 pc;
+	__u64 arg;
+	__u64 packet;
+};
+
+enum drm_gmemu_wait_op {
+	DRM_GMEMU_WAIT_EQ = 0,
+	DRM_GMEMU_WAIT_NE = 1,
+	DRM_GMEMU_WAIT_LT = 2, /* signed */
+	DRM_GMEMU_WAIT_GE = 3,
+};
+
+/**
+ * struct drm_gmemu_wait - sleep until the 64-bit value at @signal_va meets a condition
+ * @signal_va: 8-byte aligned
+ * @value: compared with
+ * @op: enum drm_gmemu_wait_op: *signal_va op value
+ * @queue_id: queue whose failure ends the wait; ~0: any queue of this file
+ * @timeout_ns: relative; negative: none
+ * @observed: out, last value read
+ *
+ * The value is rechecked whenever the device reports progress. Errors: ETIME; EIO:
+ * the queue is in error; EINTR; EFAULT; EINVAL; ENODEV: device lost.
+ */
+struct drm_gmemu_wait {
+	__u64 signal_va;
+	__s64 value;
+	__u32 op;
+	__u32 queue_id;
+	__s64 timeout_ns;
+	__s64 observed;
+};
+
+/**
+ * struct drm_gmemu_stats - counters of this file's contexts, monotonic
+ */
+struct drm_gmemu_stats {
+	__u64 faults; /* fault entries read from the ring */
+	__u64 faults_deduped; /* of these, duplicates of another in the batch */
+	__u64 faults_cancelled;
+	__u64 replays;
+	__u64 pages_to_device; /* 4 KiB pages migrated */
+	__u64 pages_to_host;
+	__u64 pages_mapped_remote; /* system pages entered into the device's table */
+	__u64 pages_zeroed_on_device; /* first touch by the device, no copy */
+	__u64 pages_resident; /* device pages held now */
+	__u64 fault_ns; /* total time spent serving faults */
+	__u64 reserved[6];
+};
+
+#define DRM_IOCTL_GMEMU_QUERY \
+	DRM_IOR(DRM_COMMAND_BASE + DRM_GMEMU_QUERY, struct drm_gmemu_query)
+#define DRM_IOCTL_GMEMU_CTX_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_GMEMU_CTX_CREATE, struct drm_gmemu_ctx_create)
+#define DRM_IOCTL_GMEMU_CTX_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_GMEMU_CTX_DESTROY, struct drm_gmemu_ctx_destroy)
+#define DRM_IOCTL_GMEMU_QUEUE_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_GMEMU_QUEUE_CREATE, struct drm_gmemu_queue_create)
+#define DRM_IOCTL_GMEMU_QUEUE_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_GMEMU_QUEUE_DESTROY, struct drm_gmemu_queue_destroy)
+#define DRM_IOCTL_GMEMU_QUEUE_ERROR \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_GMEMU_QUEUE_ERROR, struct drm_gmemu_queue_error)
+#define DRM_IOCTL_GMEMU_WAIT \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_GMEMU_WAIT, struct drm_gmemu_wait)
+#define DRM_IOCTL_GMEMU_STATS \
+	DRM_IOR(DRM_COMMAND_BASE + DRM_GMEMU_STATS, struct drm_gmemu_stats)
+
+#if defined(__cplusplus)
+}
+#endif
+#endif

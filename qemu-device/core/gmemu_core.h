@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * C ABI of the gmemu device core.
+ *
+ * The core is a C++20 library that knows nothing of QEMU. Whatever embeds it (the
+ * QEMU glue, unit tests, fuzzers) hands it a struct gmemu_host_ops for DMA,
+ * interrupts and logging and forwards MMIO. No exception crosses this interface.
+ *
+ * Threads: every gmemu_core_* function may be called from any thread unless its
+ * comment says otherwise; none needs an external lock, so MMIO can be dispatched
+ * without QEMU's big lock. Host ops are called from the core's own threads and
+ * from inside gmemu_core_* calls; they must not call back into the core.
+ */
+#ifndef GMEMU_CORE_H
+#define GMEMU_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised when a struct or a function's meaning changes; checked at create. */
+#define GMEMU_CORE_ABI 1u
+
+struct gmemu_core;
+
+enum gmemu_log_level {
+	GMEMU_LOG_ERROR, /* the device cannot go on */
+	GMEMU_LOG_GUEST_ERROR, /* contract violation or bad programming by the guest */
+	GMEMU_LOG_INFO, /* firmware console, state changes */
+	GMEMU_LOG_TRACE,
+};
+
+struct gmemu_host_ops {
+	uint32_t abi; /* GMEMU_CORE_ABI */
+
+	/*
+	 * Copy to or from bus address @bus. Returns false, and for reads leaves @buf
+	 * undefined, when any byte is not memory or bus mastering is off.
+	 */
+	bool (*dma_read)(void *opaque, uint64_t bus, void *buf, uint64_t len);
+	bool (*dma_write)(void *opaque, uint64_t bus, const void *buf, uint64_t len);
+
+	/*
+	 * Map guest RAM at @bus for direct access, at most *@len bytes; *@len is set to
+	 * what was mapped. Returns NULL when @bus is not directly accessible RAM (MMIO,
+	 * ROM for writing, no translation, bus mastering off). Stays valid until
+	 * dma_unmap, or until the embedder has called gmemu_core_dma_revoke() and
+	 * that has returned.
+	 * dma_unmap: @written bytes from the start may have been changed.
+	 */
+	void *(*dma_map)(void *opaque, uint64_t bus, uint64_t *len, bool write);
+	void (*dma_unmap)(void *opaque, void *host, uint64_t len, bool write, uint64_t written);
+
+	/* Send MSI-X message @vector (GMEMU_VEC_*). From any thread. */
+	void (*msix)(void *opaque, unsigned int vector);
+
+	void (*log)(void *opaque, enum gmemu_log_level level, const char *text);
+
+	/* A core thread starts or ends (QEMU: RCU registration). */
+	void (*thread_enter)(void *opaque, const char *name);
+	void (*thread_exit)(void *opaque);
+};
+
+struct gmemu_config {
+	uint32_t cores; /* compute harts, 1..GMEMU_MAX_CORES */
+	uint32_t check; /* GMEMU_CHECK_* */
+	uint64_t dram_size; /* bytes, multiple of 2 MiB, at least 4 MiB */
+	uint64_t chaos_seed; /* 0: off */
+	uint32_t replayable; /* 1; 0 is reserved for a later version */
+	uint32_t reserved;
+};
+
+/*
+ * Make a device in reset state. Returns NULL and sets *@error (static or owned by the
+ * core library, valid until the next call) when the configuration or the ABI is
+ * wrong or memory is short. @ops is copied.
+ */
+struct gmemu_core *gmemu_core_create(const struct gmemu_config *config,
+				     const struct gmemu_host_ops *ops, void *opaque,
+				     const char **error);
+
+/* Stops all threads, releases all mappings, frees. */
+void gmemu_core_destroy(struct gmemu_core *core);
+
+/* BAR0 access; @size is 1, 2, 4 or 8. */
+uint64_t gmemu_core_mmio_read(struct gmemu_core *core, uint64_t offset, unsigned int size);
+void gmemu_core_mmio_write(struct gmemu_core *core, uint64_t offset, uint64_t value,
+			   unsigned int size);
+
+/* FLR, secondary bus or platform reset: all state as after create, DRAM cleared. */
+void gmemu_core_reset(struct gmemu_core *core);
+
+/*
+ * Stop all activity (harts, engines, DMA) at a point from which it can go on, and drop
+ * every mapping; returns when nothing runs. MMIO still works. Counts: resume as often as quiesced.
+ */
+void gmemu_core_quiesce(struct gmemu_core *core);
+void gmemu_core_resume(struct gmemu_core *core);
+
+/* PCI bus mastering was switched. Off: as quiesce for DMA, accesses become DMA errors. */
+void gmemu_core_set_bus_master(struct gmemu_core *core, bool enabled);
+
+/*
+ * The bus address range no longer translates as before (IOMMU invalidation, memory
+ * map change). When it returns, no mapping of the range is in use.
+ */
+void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
+
+/* Local DRAM, for BAR2 (coherent=on). */
+void *gmemu_core_dram(struct gmemu_core *core);
+
+struct gmemu_core_stats {
+	uint64_t instructions; /* all compute harts */
+	uint64_t faults; /* entries written to the replayable ring */
+	uint64_t faults_dropped;
+	uint64_t replays;
+	uint64_t cancels;
+	uint64_t invalidations;
+	uint64_t walks;
+	uint64_t l2_hits;
+	uint64_t copy_bytes;
+	uint64_t violations; /* contract checker */
+};
+void gmemu_core_get_stats(struct gmemu_core *core, struct gmemu_core_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,679 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gmemu hardware contract: registers, rings, page tables, packets.
+ *
+ * This is the only definition of every offset, bit and in-memory format of the
+ * gmemu accelerator. The device model, the kernel driver, the management
+ * firmware, the library and the tests all include it; docs/hardware.md explains
+ * it in prose. It needs nothing but fixed-width integers, so that it compiles
+ * in the kernel, in freestanding RISC-V code and in C++.
+ *
+ * All formats are little-endian. Reserved bits and bytes are written as zero
+ * and ignored on read by software; the device reports a nonzero reserved field
+ * as a contract violation.
+ */
+#ifndef GMEMU_REGS_H
+#define GMEMU_REGS_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#include <linux/build_bug.h>
+#define GMEMU_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size))
+#else
+#include <stdint.h>
+#ifdef __cplusplus
+#define GMEMU_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type)
+#else
+#define GMEMU_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
+#endif
+#endif
+
+#define GMEMU_BIT(n) (1u << (n))
+#define GMEMU_BIT64(n) (1ull << (n))
+
+/* ------------------------------------------------------------------ PCI -- */
+
+#define GMEMU_PCI_VENDOR_ID 0x1234 /* QEMU's vendor ID for experimental devices */
+#define GMEMU_PCI_DEVICE_ID 0x6d65 /* "em" */
+#define GMEMU_PCI_REVISION 0x01
+#define GMEMU_PCI_CLASS 0x1200 /* processing accelerator */
+
+#define GMEMU_BAR_REGS 0 /* registers and doorbells, 64-bit, non-prefetchable */
+#define GMEMU_BAR_DRAM 2 /* local DRAM, only when GMEMU_CAP_COHERENT is set */
+#define GMEMU_BAR_MSIX 4 /* MSI-X table and PBA */
+
+#define GMEMU_BAR0_SIZE 0x200000u
+#define GMEMU_REGS_SIZE 0x10000u
+#define GMEMU_DOORBELL_BASE 0x100000u
+#define GMEMU_DOORBELL_STRIDE 0x1000u /* one CPU page, so a process maps only its own */
+#define GMEMU_MAX_QUEUES 256u
+#define GMEMU_MAX_CORES 64u
+
+/* MSI-X vectors. */
+#define GMEMU_VEC_FAULT 0u /* replayable fault ring */
+#define GMEMU_VEC_ERROR 1u /* non-replayable fault ring, device errors, checker */
+#define GMEMU_VEC_COMPLETION 2u /* copy engine fences that ask for an interrupt */
+#define GMEMU_VEC_MAILBOX 3u /* firmware-to-host ring */
+#define GMEMU_NUM_VECTORS 4u
+
+/* ------------------------------------------------------- identification -- */
+
+#define GMEMU_REG_ID 0x0000u /* RO: GMEMU_ID */
+#define GMEMU_ID 0x554d4547u /* "GEMU" */
+#define GMEMU_REG_VERSION 0x0004u /* RO: major << 16 | minor of this contract */
+#define GMEMU_VERSION_MAJOR 1u
+#define GMEMU_VERSION_MINOR 0u
+#define GMEMU_REG_CAPS 0x0008u /* RO, 64 bit: GMEMU_CAP_* */
+#define GMEMU_CAP_REPLAYABLE GMEMU_BIT64(0)
+#define GMEMU_CAP_COHERENT GMEMU_BIT64(1) /* local DRAM is BAR2 */
+#define GMEMU_CAP_PEER GMEMU_BIT64(2)
+#define GMEMU_CAP_VECTOR GMEMU_BIT64(3)
+#define GMEMU_CAP_WALK_X86 GMEMU_BIT64(4)
+#define GMEMU_CAP_CHECKER GMEMU_BIT64(5)
+#define GMEMU_REG_CORES 0x0010u /* RO: number of compute harts */
+#define GMEMU_REG_QUEUES 0x0014u /* RO: number of queues and doorbells */
+#define GMEMU_REG_CTX_LOG2 0x0018u /* RO: log2 of the largest context table */
+#define GMEMU_REG_VA_BITS 0x001cu /* RO: 48 */
+#define GMEMU_REG_PAGE_SIZES 0x0020u /* RO, 64 bit: bit n set: 2^n-byte leaves */
+#define GMEMU_REG_DRAM_SIZE 0x0028u /* RO, 64 bit: bytes of local DRAM */
+#define GMEMU_REG_DRAM_RESERVED 0x0030u /* RO, 64 bit: bytes at DRAM offset 0 owned by firmware */
+#define GMEMU_REG_VLEN 0x0038u /* RO: vector length in bits, 0 without vectors */
+
+/* ------------------------------------------------------- device control -- */
+
+#define GMEMU_REG_CTRL 0x0040u /* RW */
+#define GMEMU_CTRL_ENABLE GMEMU_BIT(0) /* harts, copy engine and fault unit may run */
+#define GMEMU_CTRL_RESET GMEMU_BIT(1) /* self-clearing; as FLR, PCI config space kept */
+#define GMEMU_REG_STATUS 0x0044u /* RO */
+#define GMEMU_STATUS_READY GMEMU_BIT(0)
+#define GMEMU_STATUS_FATAL GMEMU_BIT(1) /* needs a reset */
+#define GMEMU_STATUS_DMA_OFF GMEMU_BIT(2) /* PCI bus mastering is disabled */
+#define GMEMU_REG_ERROR 0x0048u /* first sticky device error, GMEMU_ERR_*; write 0 clears */
+#define GMEMU_REG_ERROR_INFO 0x0050u /* RO, 64 bit: address or index belonging to it */
+#define GMEMU_REG_TIMESTAMP 0x0058u /* RO, 64 bit: nanoseconds since the device was made */
+
+/* Values of GMEMU_REG_ERROR. */
+#define GMEMU_ERR_NONE 0u
+#define GMEMU_ERR_DMA 1u /* DMA to an address that is no memory, or bus mastering off */
+#define GMEMU_ERR_BAD_REG 2u /* access to an undefined register or with a wrong size */
+#define GMEMU_ERR_FIRMWARE 3u /* firmware image refused, or firmware crashed */
+#define GMEMU_ERR_COPY 4u /* copy engine descriptor refused */
+#define GMEMU_ERR_CONTRACT 5u /* contract checker in fatal mode */
+
+/* Contract checker. The catalogue of codes is in docs/hardware.md. */
+#define GMEMU_REG_CHECK_MODE 0x0060u /* RO: GMEMU_CHECK_* */
+#define GMEMU_CHECK_OFF 0u
+#define GMEMU_CHECK_LOG 1u
+#define GMEMU_CHECK_FATAL 2u
+#define GMEMU_REG_CHECK_COUNT 0x0064u /* RO: violations since reset */
+#define GMEMU_REG_CHECK_CODE 0x0068u /* RO: code of the first violation since last cleared; write 0 clears */
+#define GMEMU_REG_CHECK_CTX 0x006cu /* RO: context of that violation */
+#define GMEMU_REG_CHECK_INFO 0x0070u /* RO, 64 bit: address of that violation */
+
+enum gmemu_check_code {
+	GMEMU_CHK_NONE = 0,
+	GMEMU_CHK_STALE_TLB = 1, /* a TLB hit disagrees with the page table: invalidation missing */
+	GMEMU_CHK_LOST_REPLAY = 2, /* fault entries were consumed, no REPLAY or CANCEL followed in time */
+	GMEMU_CHK_RING_GET = 3, /* GET moved past PUT, or over an entry that is not valid yet */
+	GMEMU_CHK_RING_VALID = 4, /* an entry was released with its valid bit still set */
+	GMEMU_CHK_RESERVED_PTE = 5, /* reserved bit in a PTE */
+	GMEMU_CHK_RESERVED_CTX = 6, /* reserved bit in a context entry */
+	GMEMU_CHK_REG_SIZE = 7, /* register accessed with a wrong size or alignment */
+	GMEMU_CHK_REG_UNDEFINED = 8, /* access to an undefined register */
+	GMEMU_CHK_REG_READONLY = 9, /* write to a read-only register */
+	GMEMU_CHK_REG_BUSY = 10, /* ring reprogrammed while enabled, INV_CMD issued with all slots busy */
+	GMEMU_CHK_BAD_VALUE = 11, /* reserved value or misaligned address written to a register */
+	GMEMU_CHK_COPY_DESC = 12, /* copy descriptor malformed or out of local DRAM */
+	GMEMU_CHK_PTE_RANGE = 13, /* leaf or table pointer outside local DRAM */
+	GMEMU_CHK_CTX_LIVE = 14, /* context entry changed or table moved without invalidation */
+	GMEMU_CHK_MAX
+};
+
+/* ---------------------------------------------------------------- MMU ---- */
+
+#define GMEMU_REG_CTX_BASE 0x0200u /* RW, 64 bit: bus address of the context table, 4 KiB aligned */
+#define GMEMU_REG_CTX_SIZE_LOG2 0x0208u /* RW: log2 of its number of entries */
+
+/*
+ * Invalidation and replay. Write the operands, then INV_CMD. The command gets
+ * the next sequence number, which INV_SEQ then reads; it is complete when
+ * (int32_t)(INV_DONE - seq) >= 0. Commands complete in order. Completion means
+ * that no hart, walk or queue processor can use a translation that the command
+ * covers and that was read from memory before the command; the replay
+ * operation, if any, takes effect after that. A read of INV_DONE may be held
+ * back by the device for a bounded time while a command is under way.
+ */
+#define GMEMU_REG_INV_VA 0x0210u /* RW, 64 bit: first byte, 4 KiB aligned; fault address for cancel */
+#define GMEMU_REG_INV_SIZE 0x0218u /* RW, 64 bit: bytes, multiple of 4 KiB */
+#define GMEMU_REG_INV_CTX 0x0220u /* RW: context */
+#define GMEMU_REG_INV_CMD 0x0224u /* WO: fields below */
+#define GMEMU_REG_INV_SEQ 0x0228u /* RO: sequence number of the last command written */
+#define GMEMU_REG_INV_DONE 0x022cu /* RO: sequence number of the last command completed */
+
+#define GMEMU_INV_SCOPE_MASK 0x0000000fu
+#define GMEMU_INV_SCOPE_NONE 0u /* replay only */
+#define GMEMU_INV_SCOPE_ALL 1u /* every context, and cached context entries */
+#define GMEMU_INV_SCOPE_CTX 2u /* one context, and its cached context entry */
+#define GMEMU_INV_SCOPE_RANGE 3u /* INV_VA .. INV_VA + INV_SIZE of one context */
+#define GMEMU_INV_REPLAY_SHIFT 4
+#define GMEMU_INV_REPLAY_MASK 0x000000f0u
+#define GMEMU_INV_REPLAY_NONE 0u
+#define GMEMU_INV_REPLAY_START 1u /* stalled accesses are tried again */
+#define GMEMU_INV_REPLAY_START_ACK_ALL 2u /* as START; complete when each has been tried once */
+#define GMEMU_INV_REPLAY_CANCEL_TARGETED 3u /* the fault of one engine/client (INV_CLIENT bits) */
+#define GMEMU_INV_REPLAY_CANCEL_VA 4u /* faults of INV_CTX on the page of INV_VA */
+#define GMEMU_INV_REPLAY_CANCEL_GLOBAL 5u /* every outstanding fault */
+#define GMEMU_INV_CLIENT_SHIFT 8 /* hart index, or queue for engine QP */
+#define GMEMU_INV_CLIENT_MASK 0x0000ff00u
+#define GMEMU_INV_ENGINE_SHIFT 16 /* enum gmemu_fault_engine */
+#define GMEMU_INV_ENGINE_MASK 0x000f0000u
+#define GMEMU_INV_REASON_SHIFT 24 /* cancel: enum gmemu_fault_reason, handed to the queue's error */
+#define GMEMU_INV_REASON_MASK 0xff000000u
+
+/*
+ * Context table entry. root has the format of a page-table pointer
+ * (GMEMU_PTE_V, aperture, address).
+ */
+struct gmemu_ctx_entry {
+	uint64_t root;
+	uint32_t format; /* GMEMU_CTX_FORMAT_* */
+	uint32_t reserved0;
+	uint64_t va_limit; /* accesses at or above it fault with VA_LIMIT; 0: 2^48 */
+	uint64_t reserved1;
+};
+GMEMU_ASSERT_SIZE(struct gmemu_ctx_entry, 32);
+
+#define GMEMU_CTX_FORMAT_GMEMU 0u /* the 4-level table below */
+#define GMEMU_CTX_FORMAT_X86_4L 1u /* needs GMEMU_CAP_WALK_X86 */
+#define GMEMU_CTX_FORMAT_X86_5L 2u
+#define GMEMU_CTX_MAX_LOG2 16u
+
+/*
+ * Page table: 4 levels of 512 entries of 64 bits, VA bits 47..39, 38..30,
+ * 29..21 and 20..12. An entry at level 2 (1 GiB) or 1 (2 MiB) is a leaf when
+ * LEAF is set; at level 0 (4 KiB) LEAF must be set. The address is a bus
+ * address (APERTURE_SYSTEM) or an offset into local DRAM (APERTURE_LOCAL).
+ */
+#define GMEMU_PTE_V GMEMU_BIT64(0)
+#define GMEMU_PTE_LOCAL GMEMU_BIT64(1) /* aperture: 0 system memory, 1 local DRAM */
+#define GMEMU_PTE_R GMEMU_BIT64(2)
+#define GMEMU_PTE_W GMEMU_BIT64(3)
+#define GMEMU_PTE_X GMEMU_BIT64(4)
+#define GMEMU_PTE_ATOMIC GMEMU_BIT64(5) /* AMO, LR and SC allowed (with R and W) */
+#define GMEMU_PTE_A GMEMU_BIT64(6) /* set by the device on first access */
+#define GMEMU_PTE_D GMEMU_BIT64(7) /* set by the device on first write */
+#define GMEMU_PTE_LEAF GMEMU_BIT64(8)
+#define GMEMU_PTE_SW_MASK 0x0000000000000e00ull /* for software, ignored by the device */
+#define GMEMU_PTE_ADDR_MASK 0x000ffffffffff000ull
+#define GMEMU_PTE_RESERVED_MASK 0xfff0000000000000ull
+#define GMEMU_PT_LEVELS 4
+#define GMEMU_PT_ENTRIES 512
+#define GMEMU_PT_SHIFT(level) (12 + 9 * (level))
+
+/* --------------------------------------------------------- fault rings --- */
+
+/*
+ * Ring n has its registers at GMEMU_REG_FAULT(n) + offset. Entries are written
+ * by the device, the byte with GMEMU_FAULT_VALID last. Software reads entries
+ * from GET while they are valid, clears the valid byte, and writes GET. PUT may
+ * be ahead of an entry that is not valid yet. The ring is full when PUT + 1 ==
+ * GET (mod size): the entry is dropped and OVERFLOW set. A dropped replayable
+ * fault is written again after the next replay; a dropped non-replayable one
+ * is lost.
+ *
+ * Interrupt: the vector fires when an entry becomes valid while the ring is
+ * armed, and disarms it. A write to GET arms it, and fires at once if entries
+ * remain.
+ */
+#define GMEMU_FAULT_RING_REPLAYABLE 0
+#define GMEMU_FAULT_RING_NONREPLAYABLE 1
+#define GMEMU_REG_FAULT(n) (0x0300u + 0x40u * (n))
+#define GMEMU_FAULT_BASE 0x00u /* RW, 64 bit: bus address, 4 KiB aligned */
+#define GMEMU_FAULT_SIZE_LOG2 0x08u /* RW: log2 of the number of entries, 1..16 */
+#define GMEMU_FAULT_CTRL 0x0cu /* RW: GMEMU_FAULT_CTRL_ENABLE */
+#define GMEMU_FAULT_GET 0x10u /* RW: index of the next entry software reads */
+#define GMEMU_FAULT_PUT 0x14u /* RO: index of the next entry the device writes */
+#define GMEMU_FAULT_STATUS 0x18u /* RW1C: GMEMU_FAULT_STATUS_* */
+#define GMEMU_FAULT_DROPPED 0x1cu /* RO: entries dropped since enabled */
+#define GMEMU_FAULT_CTRL_ENABLE GMEMU_BIT(0)
+#define GMEMU_FAULT_STATUS_OVERFLOW GMEMU_BIT(0)
+
+enum gmemu_fault_access {
+	GMEMU_ACCESS_READ = 0,
+	GMEMU_ACCESS_WRITE = 1,
+	GMEMU_ACCESS_EXEC = 2,
+	GMEMU_ACCESS_ATOMIC = 3,
+	GMEMU_ACCESS_PREFETCH = 4,
+};
+
+enum gmemu_fault_type {
+	GMEMU_FAULT_PTE = 0, /* leaf not valid */
+	GMEMU_FAULT_PDE = 1, /* table pointer not valid */
+	GMEMU_FAULT_CTX = 2, /* context entry not valid */
+	GMEMU_FAULT_VA_LIMIT = 3, /* above va_limit or not canonical */
+	GMEMU_FAULT_RO = 4, /* write to a page without W */
+	GMEMU_FAULT_WO = 5, /* read of a page without R */
+	GMEMU_FAULT_NX = 6, /* fetch from a page without X */
+	GMEMU_FAULT_ATOMIC = 7, /* atomic to a page without ATOMIC */
+	GMEMU_FAULT_RESERVED = 8, /* reserved bit in an entry */
+	GMEMU_FAULT_APERTURE = 9, /* address is no memory */
+	GMEMU_FAULT_POISON = 10,
+};
+
+enum gmemu_fault_engine {
+	GMEMU_ENGINE_HART = 0, /* client: hart index */
+	GMEMU_ENGINE_QP = 1, /* queue processor (management hart for a queue); client: queue */
+};
+
+struct gmemu_fault_entry {
+	uint64_t va; /* faulting byte */
+	uint64_t timestamp; /* GMEMU_REG_TIMESTAMP */
+	uint32_t ctx;
+	uint16_t queue;
+	uint8_t engine; /* enum gmemu_fault_engine */
+	uint8_t client;
+	uint8_t access; /* enum gmemu_fault_access */
+	uint8_t type; /* enum gmemu_fault_type */
+	uint16_t seq; /* counts entries, dropped ones too */
+	uint8_t reserved[3];
+	uint8_t valid; /* GMEMU_FAULT_VALID, written last */
+};
+GMEMU_ASSERT_SIZE(struct gmemu_fault_entry, 32);
+#define GMEMU_FAULT_VALID 0x80u
+
+/* Why software cancelled a fault; carried into the queue's error. */
+enum gmemu_fault_reason {
+	GMEMU_REASON_NONE = 0,
+	GMEMU_REASON_UNMAPPED = 1, /* no mapping at this address: SIGSEGV, MAPERR */
+	GMEMU_REASON_PERM = 2, /* the mapping does not allow this access: SIGSEGV, ACCERR */
+	GMEMU_REASON_NOMEM = 3, /* out of memory */
+	GMEMU_REASON_IO = 4, /* data lost or not readable: SIGBUS */
+	GMEMU_REASON_KILLED = 5, /* the process or its context is going away */
+};
+
+/* --------------------------------------------------------- copy engine --- */
+
+/*
+ * A ring of descriptors in system memory, written by the kernel only, worked
+ * off in order. PUT is the doorbell. Indices are modulo the ring size; the ring
+ * is full when PUT + 1 == GET.
+ */
+#define GMEMU_REG_COPY_BASE 0x0400u /* RW, 64 bit: bus address, 4 KiB aligned */
+#define GMEMU_REG_COPY_SIZE_LOG2 0x0408u /* RW: log2 of the number of descriptors, 1..16 */
+#define GMEMU_REG_COPY_CTRL 0x040cu /* RW: GMEMU_COPY_CTRL_ENABLE */
+#define GMEMU_REG_COPY_PUT 0x0410u /* RW */
+#define GMEMU_REG_COPY_GET 0x0414u /* RO */
+#define GMEMU_REG_COPY_BYTES 0x0418u /* RO, 64 bit: bytes moved since reset */
+#define GMEMU_COPY_CTRL_ENABLE GMEMU_BIT(0)
+
+enum gmemu_copy_op {
+	GMEMU_COPY_OP_NOP = 0,
+	GMEMU_COPY_OP_COPY = 1, /* len bytes from src to dst, which do not overlap */
+	GMEMU_COPY_OP_FILL = 2, /* len bytes (multiple of 8) at dst with the 64-bit pattern in src */
+	GMEMU_COPY_OP_FENCE = 3, /* write struct gmemu_copy_fence to the bus address dst, value from src */
+};
+
+#define GMEMU_COPY_SRC_LOCAL GMEMU_BIT(0) /* src is an offset into local DRAM */
+#define GMEMU_COPY_DST_LOCAL GMEMU_BIT(1)
+#define GMEMU_COPY_IRQ GMEMU_BIT(2) /* fence: raise GMEMU_VEC_COMPLETION */
+
+struct gmemu_copy_desc {
+	uint64_t src;
+	uint64_t dst;
+	uint64_t len; /* bytes; 0 for FENCE */
+	uint8_t op; /* enum gmemu_copy_op */
+	uint8_t flags; /* GMEMU_COPY_* */
+	uint8_t reserved[6];
+};
+GMEMU_ASSERT_SIZE(struct gmemu_copy_desc, 32);
+
+struct gmemu_copy_fence {
+	uint64_t value; /* written last */
+	uint32_t errors; /* descriptors that failed since the fence before; their dst is undefined */
+	uint32_t reserved;
+};
+GMEMU_ASSERT_SIZE(struct gmemu_copy_fence, 16);
+
+/* ------------------------------------------------- firmware and mailbox -- */
+
+#define GMEMU_REG_FW_BASE 0x0500u /* RW, 64 bit: bus address of the image */
+#define GMEMU_REG_FW_SIZE 0x0508u /* RW: its size in bytes */
+#define GMEMU_REG_FW_CTRL 0x050cu /* RW */
+#define GMEMU_FW_CTRL_BOOT GMEMU_BIT(0) /* load the image and start; self-clearing */
+#define GMEMU_FW_CTRL_HALT GMEMU_BIT(1) /* stop the management hart; self-clearing */
+#define GMEMU_REG_FW_STATUS 0x0510u /* RO: enum gmemu_fw_status */
+#define GMEMU_REG_FW_VERSION 0x0514u /* RO: as firmware wrote it, major << 16 | minor */
+
+enum gmemu_fw_status {
+	GMEMU_FW_OFF = 0,
+	GMEMU_FW_LOADING = 1,
+	GMEMU_FW_RUNNING = 2, /* firmware has checked the contract version and serves the mailbox */
+	GMEMU_FW_BAD_IMAGE = 3, /* magic, checksum, size or contract version is wrong */
+	GMEMU_FW_CRASHED = 4,
+};
+
+/*
+ * Firmware image: this header, then the payload. The device's boot ROM checks
+ * it, copies the whole image to offset 0 of local DRAM and starts the
+ * management hart at entry.
+ */
+#define GMEMU_FW_MAGIC 0x57464d47u /* "GMFW" */
+struct gmemu_fw_header {
+	uint32_t magic;
+	uint32_t header_size;
+	uint32_t image_size; /* bytes, header included */
+	uint32_t crc32; /* IEEE CRC-32 of the image after the header */
+	uint32_t contract; /* GMEMU_REG_VERSION it was built for; majors must agree */
+	uint32_t fw_version; /* major << 16 | minor */
+	uint32_t entry; /* offset from the start of the image */
+	uint32_t mem_size; /* bytes it needs from DRAM offset 0, bss and stack included */
+	uint8_t name[32]; /* NUL-terminated text for dmesg */
+};
+GMEMU_ASSERT_SIZE(struct gmemu_fw_header, 64);
+#define GMEMU_FW_NAME "gmemu/gmemu-fw.bin" /* for request_firmware() */
+
+/* Two rings of 64-byte messages in system memory; indices run modulo the size. */
+#define GMEMU_REG_H2F_BASE 0x0540u /* RW, 64 bit */
+#define GMEMU_REG_H2F_SIZE_LOG2 0x0548u /* RW: 1..12 */
+#define GMEMU_REG_H2F_PUT 0x0550u /* RW by host; a write interrupts the firmware */
+#define GMEMU_REG_H2F_GET 0x0554u /* RO for the host */
+#define GMEMU_REG_F2H_BASE 0x0560u /* RW, 64 bit */
+#define GMEMU_REG_F2H_SIZE_LOG2 0x0568u /* RW: 1..12 */
+#define GMEMU_REG_F2H_PUT 0x0570u /* RO for the host; firmware's write raises GMEMU_VEC_MAILBOX */
+#define GMEMU_REG_F2H_GET 0x0574u /* RW by host */
+
+enum gmemu_msg_type {
+	/* host to firmware; each is answered by ACK with the same seq */
+	GMEMU_MSG_HELLO = 1, /* hello */
+	GMEMU_MSG_QUEUE_CREATE = 2, /* queue_create */
+	GMEMU_MSG_QUEUE_DESTROY = 3, /* queue: harts are stopped, then ACK */
+	GMEMU_MSG_CTX_DESTROY = 4, /* ctx: as QUEUE_DESTROY for all queues of the context */
+	GMEMU_MSG_PING = 5,
+	/* firmware to host */
+	GMEMU_MSG_ACK = 64, /* ack */
+	GMEMU_MSG_COMPLETION = 65, /* queue: packets completed, signals may have changed */
+	GMEMU_MSG_QUEUE_ERROR = 66, /* queue_error: the queue has stopped */
+	GMEMU_MSG_LOG = 67, /* text */
+};
+
+/* Status in ACK. */
+enum gmemu_fw_result {
+	GMEMU_FW_OK = 0,
+	GMEMU_FW_EINVAL = 1,
+	GMEMU_FW_ENOENT = 2,
+	GMEMU_FW_EBUSY = 3,
+	GMEMU_FW_EVERSION = 4,
+};
+
+enum gmemu_queue_error_code {
+	GMEMU_QERR_NONE = 0,
+	GMEMU_QERR_MEMORY_FAULT = 1, /* a fault was cancelled: va, access and reason say which */
+	GMEMU_QERR_ILLEGAL_INSTRUCTION = 2, /* va: the instruction's address */
+	GMEMU_QERR_MISALIGNED = 3, /* misaligned AMO/LR/SC or instruction address */
+	GMEMU_QERR_BREAKPOINT = 4, /* ebreak */
+	GMEMU_QERR_ABORT = 5, /* the kernel called abort; arg: its code */
+	GMEMU_QERR_BAD_PACKET = 6, /* va: the packet's address; arg: what is wrong, GMEMU_PKT_* */
+	GMEMU_QERR_HART = 7, /* hart failed */
+};
+
+struct gmemu_msg {
+	uint16_t type; /* enum gmemu_msg_type */
+	uint16_t reserved0;
+	uint32_t seq;
+	union {
+		struct {
+			uint32_t contract; /* GMEMU_REG_VERSION the driver was built for */
+		} hello;
+		struct {
+			uint32_t queue;
+			uint32_t ctx;
+			uint64_t ring_va; /* 64-byte aligned, device VA */
+			uint64_t index_va; /* struct gmemu_queue_index, device VA */
+			uint64_t scratch_va; /* 4 KiB aligned; hart n uses [n, n + 1) * scratch_size */
+			uint64_t scratch_size; /* bytes per hart, multiple of 16: the kernel's stack */
+			uint32_t ring_log2; /* log2 of the number of packets, 1..16 */
+			uint32_t flags; /* 0 */
+		} queue_create;
+		struct {
+			uint32_t queue;
+			uint32_t ctx;
+		} queue;
+		struct {
+			uint32_t status; /* enum gmemu_fw_result */
+			uint32_t fw_version; /* for HELLO */
+			uint32_t cores; /* for HELLO */
+		} ack;
+		struct {
+			uint32_t queue;
+			uint32_t ctx;
+			uint32_t code; /* enum gmemu_queue_error_code */
+			uint8_t access; /* enum gmemu_fault_access */
+			uint8_t reason; /* enum gmemu_fault_reason */
+			uint8_t hart; /* 0xff: the queue processor */
+			uint8_t reserved;
+			uint64_t va;
+			uint64_t pc;
+			uint64_t arg;
+			uint64_t packet; /* index of the packet */
+		} queue_error;
+		uint8_t text[56];
+	} u;
+};
+GMEMU_ASSERT_SIZE(struct gmemu_msg, 64);
+
+/* ------------------------------------------------------- queues and AQL -- */
+
+/*
+ * Doorbell page of queue n: BAR0 + GMEMU_DOORBELL_BASE + n * STRIDE. A 64-bit
+ * write at offset 0 of the number of packets submitted so far wakes the queue.
+ */
+
+/* In user memory, one cache line per writer. */
+struct gmemu_queue_index {
+	uint64_t write_index; /* packets reserved by producers */
+	uint64_t pad0[7];
+	uint64_t read_index; /* packets retired, written by the device */
+	uint64_t pad1[7];
+};
+GMEMU_ASSERT_SIZE(struct gmemu_queue_index, 128);
+
+/* HSA 1.2 section 2.9 (AQL). A packet belongs to the device once its type is not INVALID. */
+#define GMEMU_AQL_TYPE_MASK 0x00ffu
+#define GMEMU_AQL_VENDOR 0u
+#define GMEMU_AQL_INVALID 1u
+#define GMEMU_AQL_KERNEL_DISPATCH 2u
+#define GMEMU_AQL_BARRIER_AND 3u
+#define GMEMU_AQL_AGENT_DISPATCH 4u
+#define GMEMU_AQL_BARRIER_OR 5u
+#define GMEMU_AQL_BARRIER GMEMU_BIT(8) /* start only after all earlier packets are complete */
+#define GMEMU_AQL_ACQUIRE_SHIFT 9
+#define GMEMU_AQL_RELEASE_SHIFT 11
+#define GMEMU_AQL_FENCE_NONE 0u
+#define GMEMU_AQL_FENCE_AGENT 1u
+#define GMEMU_AQL_FENCE_SYSTEM 2u
+#define GMEMU_AQL_HEADER_RESERVED 0xe000u
+
+struct gmemu_aql_dispatch {
+	uint16_t header;
+	uint16_t setup; /* number of grid dimensions, 1..3 */
+	uint16_t workgroup_size[3];
+	uint16_t reserved0;
+	uint32_t grid_size[3]; /* in work-items */
+	uint32_t private_segment_size; /* bytes of stack needed */
+	uint32_t group_segment_size; /* must be 0 */
+	uint64_t kernel_object; /* VA of the entry stub */
+	uint64_t kernarg_address;
+	uint64_t reserved1;
+	uint64_t completion_signal; /* VA of struct gmemu_signal, or 0 */
+};
+GMEMU_ASSERT_SIZE(struct gmemu_aql_dispatch, 64);
+
+struct gmemu_aql_agent {
+	uint16_t header;
+	uint16_t type; /* GMEMU_AGENT_* */
+	uint32_t reserved0;
+	uint64_t return_address; /* must be 0 */
+	uint64_t arg[4]; /* COPY: dst, src, bytes; FILL: dst, 64-bit pattern, bytes */
+	uint64_t reserved1;
+	uint64_t completion_signal;
+};
+GMEMU_ASSERT_SIZE(struct gmemu_aql_agent, 64);
+#define GMEMU_AGENT_COPY 1u
+#define GMEMU_AGENT_FILL 2u
+
+struct gmemu_aql_barrier {
+	uint16_t header;
+	uint16_t reserved0;
+	uint32_t reserved1;
+	uint64_t dep_signal[5]; /* VA or 0; AND: all are 0, OR: one is 0 */
+	uint64_t reserved2;
+	uint64_t completion_signal;
+};
+GMEMU_ASSERT_SIZE(struct gmemu_aql_barrier, 64);
+
+/* In user memory. The device decrements value with an atomic, release order. */
+struct gmemu_signal {
+	int64_t value;
+	uint64_t reserved0;
+	uint64_t start_ts; /* GMEMU_REG_TIMESTAMP, of the last packet that completed to it */
+	uint64_t end_ts;
+	uint64_t reserved1[4];
+};
+GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
+
+/* What is wrong with a packet (arg of GMEMU_QERR_BAD_PACKET). */
+#define GMEMU_PKT_TYPE 1u
+#define GMEMU_PKT_RESERVED 2u
+#define GMEMU_PKT_SETUP 3u
+#define GMEMU_PKT_SIZE 4u /* work-group or grid size is 0 */
+#define GMEMU_PKT_SCRATCH 5u /* private_segment_size exceeds the queue's scratch_size */
+#define GMEMU_PKT_ALIGN 6u
+#define GMEMU_PKT_AGENT 7u
+
+/* ------------------------------------------------- compute hart, user view */
+
+/*
+ * A work-group starts at kernel_object with a0 = kernarg_address, a1 = flat
+ * work-group index, sp = top of the hart's scratch (16-byte aligned), ra = 0,
+ * gp = tp = 0, frm = fcsr = 0, other registers 0. It ends with ecall, a7 =
+ * GMEMU_ECALL_EXIT. User-readable custom CSRs give the dispatch.
+ */
+#define GMEMU_ECALL_EXIT 0u
+#define GMEMU_ECALL_ABORT 1u /* a0: code; the queue errors with GMEMU_QERR_ABORT */
+
+#define GMEMU_CSR_HART_ID 0xcc0u
+#define GMEMU_CSR_NUM_HARTS 0xcc1u
+#define GMEMU_CSR_WG_ID_X 0xcc2u /* work-group number in its dimension */
+#define GMEMU_CSR_WG_ID_Y 0xcc3u
+#define GMEMU_CSR_WG_ID_Z 0xcc4u
+#define GMEMU_CSR_WG_SIZE_X 0xcc5u /* work-items in a work-group */
+#define GMEMU_CSR_WG_SIZE_Y 0xcc6u
+#define GMEMU_CSR_WG_SIZE_Z 0xcc7u
+#define GMEMU_CSR_GRID_X 0xcc8u /* work-items in the grid */
+#define GMEMU_CSR_GRID_Y 0xcc9u
+#define GMEMU_CSR_GRID_Z 0xccau
+
+/* -------------------------------------------- management hart's view ----- */
+
+/*
+ * RV64IMAC, M-mode only, bare physical addresses:
+ *   GMEMU_MGMT_MMIO    registers below
+ *   GMEMU_MGMT_DRAM    local DRAM, offset 0 first
+ *   GMEMU_MGMT_BUS     system memory: GMEMU_MGMT_BUS + bus address
+ * With mstatus.MPRV = 1 and MPP = U, loads, stores and AMOs are translated by
+ * the device MMU in context CSR mctx, on behalf of queue CSR mqueue. Such an
+ * access that faults is entered into the replayable ring (engine QP, client =
+ * queue) and traps with GMEMU_CAUSE_CTX_FAULT; firmware parks the queue and
+ * tries again after GMEMU_MIRQ_REPLAY. If the fault was cancelled, the retry
+ * traps with GMEMU_CAUSE_CTX_CANCELLED, the reason in CSR mreason and the access
+ * in CSR maccess.
+ */
+#define GMEMU_MGMT_MMIO 0x10000000ull
+#define GMEMU_MGMT_DRAM 0x80000000ull
+#define GMEMU_MGMT_BUS GMEMU_BIT64(55)
+#define GMEMU_CSR_MCTX 0x7c0u
+#define GMEMU_CSR_MQUEUE 0x7c1u
+#define GMEMU_CSR_MREASON 0x7c2u
+#define GMEMU_CSR_MACCESS 0x7c3u
+#define GMEMU_CAUSE_CTX_FAULT 24u /* mtval: VA */
+#define GMEMU_CAUSE_CTX_CANCELLED 25u
+
+/* Registers at GMEMU_MGMT_MMIO; 64-bit accesses unless noted. */
+#define GMEMU_M_CORES 0x000u /* RO */
+#define GMEMU_M_DRAM_SIZE 0x008u /* RO */
+#define GMEMU_M_TIMESTAMP 0x010u /* RO, ns */
+#define GMEMU_M_CONTRACT 0x018u /* RO: GMEMU_REG_VERSION */
+#define GMEMU_M_FW_STATUS 0x020u /* RW: as GMEMU_REG_FW_STATUS; firmware writes RUNNING or CRASHED */
+#define GMEMU_M_FW_VERSION 0x028u /* RW */
+#define GMEMU_M_CONSOLE 0x030u /* WO: one character of the log; newline ends a line */
+#define GMEMU_M_IRQ_PENDING 0x040u /* RO: GMEMU_MIRQ_* */
+#define GMEMU_M_IRQ_ACK 0x048u /* W1C */
+#define GMEMU_M_H2F_BASE 0x080u /* RO: bus address */
+#define GMEMU_M_H2F_SIZE_LOG2 0x088u /* RO */
+#define GMEMU_M_H2F_PUT 0x090u /* RO */
+#define GMEMU_M_H2F_GET 0x098u /* RW */
+#define GMEMU_M_F2H_BASE 0x0a0u /* RO */
+#define GMEMU_M_F2H_SIZE_LOG2 0x0a8u /* RO */
+#define GMEMU_M_F2H_PUT 0x0b0u /* RW: a write raises GMEMU_VEC_MAILBOX */
+#define GMEMU_M_F2H_GET 0x0b8u /* RO */
+#define GMEMU_M_HART_EVENTS 0x0c0u /* RW1C: bit n: hart n halted since cleared */
+#define GMEMU_M_DOORBELL_PENDING(w) (0x100u + 8u * (w)) /* RW1C: 256 bits */
+#define GMEMU_M_DOORBELL(q) (0x1000u + 8u * (q)) /* RO: last value written */
+#define GMEMU_M_HART(n) (0x10000u + 0x200u * (n)) /* block of hart n */
+
+/* wfi waits until a bit is pending; bits stay until acknowledged. */
+#define GMEMU_MIRQ_MAILBOX GMEMU_BIT64(0)
+#define GMEMU_MIRQ_DOORBELL GMEMU_BIT64(1)
+#define GMEMU_MIRQ_HART GMEMU_BIT64(2)
+#define GMEMU_MIRQ_REPLAY GMEMU_BIT64(3) /* a replay or cancel touched a parked queue */
+
+/* In a hart's block. Inputs are read at START. */
+#define GMEMU_H_CTRL 0x00u /* WO: GMEMU_H_START, GMEMU_H_KILL, GMEMU_H_FENCE_I */
+#define GMEMU_H_STATE 0x08u /* RO: enum gmemu_hart_state */
+#define GMEMU_H_CTX 0x10u
+#define GMEMU_H_QUEUE 0x18u
+#define GMEMU_H_PC 0x20u
+#define GMEMU_H_SP 0x28u
+#define GMEMU_H_A0 0x30u
+#define GMEMU_H_A1 0x38u
+#define GMEMU_H_WG_ID(d) (0x40u + 8u * (d))
+#define GMEMU_H_WG_SIZE(d) (0x58u + 8u * (d))
+#define GMEMU_H_GRID(d) (0x70u + 8u * (d))
+#define GMEMU_H_MODE 0x88u /* GMEMU_H_MODE_* */
+#define GMEMU_H_BLIT_DST 0x90u
+#define GMEMU_H_BLIT_SRC 0x98u /* FILL: the 64-bit pattern */
+#define GMEMU_H_BLIT_LEN 0xa0u
+#define GMEMU_H_CAUSE 0x100u /* RO: enum gmemu_hart_cause */
+#define GMEMU_H_EPC 0x108u /* RO */
+#define GMEMU_H_TVAL 0x110u /* RO: address, or a0 of ABORT */
+#define GMEMU_H_REASON 0x118u /* RO: enum gmemu_fault_reason */
+#define GMEMU_H_ACCESS 0x120u /* RO: enum gmemu_fault_access */
+#define GMEMU_H_INSTRET 0x128u /* RO: instructions of this work-group */
+
+#define GMEMU_H_START GMEMU_BIT64(0)
+#define GMEMU_H_KILL GMEMU_BIT64(1) /* stops at the next instruction, also when stalled */
+#define GMEMU_H_FENCE_I GMEMU_BIT64(2) /* with START: forget decoded instructions first */
+
+#define GMEMU_H_MODE_EXEC 0u
+#define GMEMU_H_MODE_COPY 1u /* blit: BLIT_LEN bytes from SRC to DST in the context, no overlap */
+#define GMEMU_H_MODE_FILL 2u /* BLIT_LEN multiple of 8, DST 8-byte aligned */
+
+enum gmemu_hart_state {
+	GMEMU_HART_IDLE = 0, /* START accepted */
+	GMEMU_HART_RUNNING = 1,
+	GMEMU_HART_STALLED = 2, /* waits for a replay */
+	GMEMU_HART_HALTED = 3, /* CAUSE tells why; START accepted */
+};
+
+enum gmemu_hart_cause {
+	GMEMU_HCAUSE_NONE = 0,
+	GMEMU_HCAUSE_EXIT = 1, /* work-group complete */
+	GMEMU_HCAUSE_FAULT = 2, /* fault cancelled: TVAL, ACCESS, REASON */
+	GMEMU_HCAUSE_ILLEGAL = 3,
+	GMEMU_HCAUSE_MISALIGNED = 4,
+	GMEMU_HCAUSE_BREAKPOINT = 5,
+	GMEMU_HCAUSE_ABORT = 6,
+	GMEMU_HCAUSE_KILLED = 7,
+};
+
+#endif /* GMEMU_REGS_H */
