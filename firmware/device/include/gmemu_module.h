@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel table of a device module, as gmemu-cc builds it and libgmemu reads it.
+ *
+ * A module is a static PIE for RV64GC with R_RISCV_RELATIVE relocations only. Its
+ * section ".gmemu.kernels" is an array of struct gmemu_kernel_desc, one for each
+ * GMEMU_KERNEL(), to be read after relocation. docs/kernels.md has the whole format.
+ */
+#ifndef GMEMU_MODULE_H
+#define GMEMU_MODULE_H
+
+#include <stdint.h>
+
+#define GMEMU_MODULE_SECTION ".gmemu.kernels"
+
+struct gmemu_kernel_desc {
+	uint64_t entry; /* VA of the entry stub, for kernel_object */
+	uint64_t name; /* VA of the NUL-terminated name */
+	uint32_t args_size; /* bytes at kernarg_address */
+	uint32_t flags; /* 0 */
+	uint32_t stack_size; /* bytes of stack, for private_segment_size */
+	uint32_t reserved;
+};
+
+#endif
