@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * gmemu accelerator: what QEMU sees of it.
+ *
+ * Everything that makes up the device is in the core library (gmemu_core.h), which
+ * knows nothing of QEMU. This file is a PCI function around it: BARs, MSI-X,
+ * DMA, reset, run state. It is compiled twice, into a QEMU tree and into a
+ * module for a stock QEMU (see gmemu-plugin.c), without a difference.
+ *
+ * Threads and locks. The core is thread-safe and has threads of its own, which
+ * never take the BQL: they map and access guest RAM only, and raise interrupts
+ * through a bitmap and a bottom half. MMIO arrives under the BQL; it is dropped
+ * around calls into the core, because a register access may have to wait for
+ * a hart.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/error-report.h"
+#include "qemu/log.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "qemu/rcu.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "exec/memory.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pci_device.h"
+#include "hw/pci/pcie.h"
+#include "hw/qdev-properties.h"
+#include "migration/blocker.h"
+#include "system/runstate.h"
+#include "gmemu_core.h"
+#include "gmemu_regs.h"
+
+#define TYPE_GMEMU "gmemu"
+OBJECT_DECLARE_SIMPLE_TYPE(GmemuState, GMEMU)
+
+/* A vIOMMU window of our address space, watched for invalidations. */
+typedef struct GmemuIommu {
+    IOMMUNotifier notifier;
+    GmemuState *s;
+    MemoryRegion *mr;
+    hwaddr offset; /* of the region in our address space */
+    QLIST_ENTRY(GmemuIommu) next;
+} GmemuIommu;
+
+typedef struct GmemuRange {
+    hwaddr start;
+    hwaddr len;
+} GmemuRange;
+
+struct GmemuState {
+    PCIDevice parent_obj;
+
+    /* properties */
+    uint32_t cores;
+    uint64_t dram_size;
+    char *check;
+    uint64_t chaos_seed;
+    bool replayable;
+    bool coherent;
+
+    struct gmemu_core *core; /* NULL once unplugged; written under the BQL */
+    unsigned int in_mmio; /* MMIO handlers inside the core, atomic */
+    MemoryRegion bar0;
+    QEMUBH *msix_bh;
+    uint32_t msix_pending; /* one bit per vector, atomic */
+    bool bus_master; /* as last told to the core */
+    bool quiesced; /* because the VM is stopped */
+    VMChangeStateEntry *run_state;
+    Error *migration_blocker;
+    MemoryListener listener;
+    GArray *stale; /* of GmemuRange: RAM that left the address space, revoked at commit */
+    QLIST_HEAD(, GmemuIommu) iommus;
+};
+
+/*
+ * Run a statement without the BQL. Not in a place where QEMU is in the middle of
+ * something, such as a memory transaction.
+ */
+#define WITHOUT_BQL(statement) \
+    do { \
+        bool locked_ = bql_locked(); \
+        if (locked_) { \
+            bql_unlock(); \
+        } \
+        statement; \
+        if (locked_) { \
+            bql_lock(); \
+        } \
+    } while (0)
+
+/* DMA to anything but memory is refused: it would need the BQL, and no kernel means it. */
+static const MemTxAttrs gmemu_dma_attrs = { .memory = 1 };
+
+/* ---------------------------------------------------------- host operations -- */
+
+static bool gmemu_dma_read(void *opaque, uint64_t bus, void *buf, uint64_t len)
+{
+    GmemuState *s = opaque;
+
+    return address_space_read_full(pci_get_address_space(PCI_DEVICE(s)), bus,
+                                   gmemu_dma_attrs, buf, len) == MEMTX_OK;
+}
+
+static bool gmemu_dma_write(void *opaque, uint64_t bus, const void *buf, uint64_t len)
+{
+    GmemuState *s = opaque;
+
+    return address_space_write(pci_get_address_space(PCI_DEVICE(s)), bus,
+                               gmemu_dma_attrs, buf, len) == MEMTX_OK;
+}
+
+/*
+ * The address space has no bounce buffers (gmemu_realize), so what is mapped is RAM
+ * itself. The mapping holds a reference on its memory region, which keeps the RAM
+ * even if it is unplugged before the core has let go.
+ */
+static void *gmemu_dma_map(void *opaque, uint64_t bus, uint64_t *len, bool write)
+{
+    GmemuState *s = opaque;
+    hwaddr size = *len;
+    void *host;
+
+    host = address_space_map(pci_get_address_space(PCI_DEVICE(s)), bus, &size,
+                             write, gmemu_dma_attrs);
+    *len = host ? size : 0;
+    return host;
+}
+
+/* Marks what was written dirty, and drops code QEMU has translated from there. */
+static void gmemu_dma_unmap(void *opaque, void *host, uint64_t len, bool write,
+                            uint64_t written)
+{
+    GmemuState *s = opaque;
+
+    address_space_unmap(pci_get_address_space(PCI_DEVICE(s)), host, len, write, written);
+}
+
+static void gmemu_msix(void *opaque, unsigned int vector)
+{
+    GmemuState *s = opaque;
+
+    qatomic_or(&s->msix_pending, 1u << vector);
+    qemu_bh_schedule(s->msix_bh);
+}
+
+static void gmemu_msix_bh(void *opaque)
+{
+    GmemuState *s = opaque;
+    uint32_t pending = qatomic_xchg(&s->msix_pending, 0);
+
+    while (pending) {
+        unsigned int vector = ctz32(pending);
+
+        pending &= pending - 1;
+        msix_notify(PCI_DEVICE(s), vector);
+    }
+}
+
+static void gmemu_log(void *opaque, enum gmemu_log_level level, const char *text)
+{
+    switch (level) {
+    case GMEMU_LOG_ERROR:
+        error_report("gmemu: %s", text);
+        break;
+    case GMEMU_LOG_GUEST_ERROR:
+        if (qemu_loglevel_mask(LOG_GUEST_ERROR)) {
+            qemu_log("gmemu: %s\n", text);
+        } else {
+            warn_report("gmemu: %s", text);
+        }
+        break;
+    case GMEMU_LOG_INFO:
+        info_report("gmemu: %s", text);
+        break;
+    case GMEMU_LOG_TRACE:
+        qemu_log_mask(LOG_TRACE, "gmemu: %s\n", text);
+        break;
+    }
+}
+
+/* Signals belong to QEMU's main thread. */
+static void gmemu_block_signals(sigset_t *old)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+static void gmemu_thread_enter(void *opaque, const char *name)
+{
+    gmemu_block_signals(NULL);
+    rcu_register_thread();
+}
+
+static void gmemu_thread_exit(void *opaque)
+{
+    rcu_unregister_thread();
+}
+
+static const struct gmemu_host_ops gmemu_host_ops = {
+    .abi = GMEMU_CORE_ABI,
+    .dma_read = gmemu_dma_read,
+    .dma_write = gmemu_dma_write,
+    .dma_map = gmemu_dma_map,
+    .dma_unmap = gmemu_dma_unmap,
+    .msix = gmemu_msix,
+    .log = gmemu_log,
+    .thread_enter = gmemu_thread_enter,
+    .thread_exit = gmemu_thread_exit,
+};
+
+/* --------------------------------------------------------------------- MMIO -- */
+
+/* A CPU can still arrive here, or be on its way, when the device is being unplugged. */
+static struct gmemu_core *gmemu_mmio_begin(GmemuState *s)
+{
+    if (s->core) {
+        qatomic_inc(&s->in_mmio);
+    }
+    return s->core;
+}
+
+static void gmemu_mmio_end(GmemuState *s)
+{
+    qatomic_dec(&s->in_mmio);
+}
+
+static uint64_t gmemu_mmio_read(void *opaque, hwaddr addr, unsigned int size)
+{
+    GmemuState *s = opaque;
+    struct gmemu_core *core = gmemu_mmio_begin(s);
+    uint64_t value;
+
+    if (!core) {
+        return UINT64_MAX;
+    }
+    WITHOUT_BQL(value = gmemu_core_mmio_read(core, addr, size); gmemu_mmio_end(s));
+    return value;
+}
+
+static void gmemu_mmio_write(void *opaque, hwaddr addr, uint64_t value, unsigned int size)
+{
+    GmemuState *s = opaque;
+    struct gmemu_core *core = gmemu_mmio_begin(s);
+
+    if (core) {
+        WITHOUT_BQL(gmemu_core_mmio_write(core, addr, value, size); gmemu_mmio_end(s));
+    }
+}
+
+/* After this no CPU is in the core and none will come. */
+static struct gmemu_core *gmemu_mmio_shutdown(GmemuState *s)
+{
+    struct gmemu_core *core = s->core;
+
+    s->core = NULL;
+    while (qatomic_read(&s->in_mmio)) {
+        WITHOUT_BQL(g_usleep(50));
+    }
+    return core;
+}
+
+static const MemoryRegionOps gmemu_mmio_ops = {
+    .read = gmemu_mmio_read,
+    .write = gmemu_mmio_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    /* The core judges sizes and alignment itself: misuse must reach its checker. */
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+};
+
+/* ----------------------------------------- changes to what DMA addresses mean -- */
+
+static void gmemu_iommu_unmap(IOMMUNotifier *n, IOMMUTLBEntry *entry)
+{
+    GmemuIommu *iommu = container_of(n, GmemuIommu, notifier);
+
+    gmemu_core_dma_revoke(iommu->s->core, entry->iova + iommu->offset, entry->addr_mask + 1);
+}
+
+static void gmemu_region_add(MemoryListener *listener, MemoryRegionSection *section)
+{
+    GmemuState *s = container_of(listener, GmemuState, listener);
+    hwaddr first = section->offset_within_region;
+    GmemuIommu *iommu;
+    int index;
+
+    if (!memory_region_is_iommu(section->mr)) {
+        return;
+    }
+    iommu = g_new0(GmemuIommu, 1);
+    iommu->s = s;
+    iommu->mr = section->mr;
+    iommu->offset = section->offset_within_address_space - first;
+    index = memory_region_iommu_attrs_to_index(IOMMU_MEMORY_REGION(section->mr), gmemu_dma_attrs);
+    iommu_notifier_init(&iommu->notifier, gmemu_iommu_unmap, IOMMU_NOTIFIER_UNMAP, first,
+                        first + int128_get64(int128_sub(section->size, int128_one())), index);
+    memory_region_register_iommu_notifier(section->mr, &iommu->notifier, &error_fatal);
+    QLIST_INSERT_HEAD(&s->iommus, iommu, next);
+}
+
+/*
+ * The old memory map is in force until after this; another thread could still map
+ * from it. So the range is only noted here and revoked at commit.
+ */
+static void gmemu_region_del(MemoryListener *listener, MemoryRegionSection *section)
+{
+    GmemuState *s = container_of(listener, GmemuState, listener);
+    bool is_iommu = memory_region_is_iommu(section->mr);
+    GmemuIommu *iommu, *next;
+    GmemuRange range;
+
+    QLIST_FOREACH_SAFE(iommu, &s->iommus, next, next) {
+        if (iommu->mr == section->mr &&
+            iommu->notifier.start == section->offset_within_region) {
+            memory_region_unregister_iommu_notifier(iommu->mr, &iommu->notifier);
+            QLIST_REMOVE(iommu, next);
+            g_free(iommu);
+        }
+    }
+    if (!is_iommu && !memory_region_is_ram(section->mr)) {
+        return;
+    }
+    range.start = section->offset_within_address_space;
+    range.len = int128_gethi(section->size) ? UINT64_MAX : int128_getlo(section->size);
+    g_array_append_val(s->stale, range);
+}
+
+static void gmemu_commit(MemoryListener *listener)
+{
+    GmemuState *s = container_of(listener, GmemuState, listener);
+    unsigned int i;
+
+    for (i = 0; i < s->stale->len; i++) {
+        GmemuRange *range = &g_array_index(s->stale, GmemuRange, i);
+
+        gmemu_core_dma_revoke(s->core, range->start, range->len);
+    }
+    g_array_set_size(s->stale, 0);
+}
+
+/* -------------------------------------------------- configuration and state -- */
+
+/* Also without a write by the guest: reset clears the bit. */
+static void gmemu_update_bus_master(GmemuState *s)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+    bool enabled = pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+
+    if (enabled != s->bus_master) {
+        s->bus_master = enabled;
+        WITHOUT_BQL(gmemu_core_set_bus_master(s->core, enabled));
+    }
+}
+
+static void gmemu_config_write(PCIDevice *pdev, uint32_t addr, uint32_t value, int len)
+{
+    pci_default_write_config(pdev, addr, value, len);
+    pcie_cap_flr_write_config(pdev, addr, value, len);
+    gmemu_update_bus_master(GMEMU(pdev));
+}
+
+/* FLR, a secondary bus reset and a system reset all come here. */
+static void gmemu_reset(DeviceState *dev)
+{
+    GmemuState *s = GMEMU(dev);
+
+    WITHOUT_BQL(gmemu_core_reset(s->core));
+    /* Threads that raised one of these have stopped; a new life starts without it. */
+    qatomic_set(&s->msix_pending, 0);
+    msix_reset(PCI_DEVICE(s));
+    /* PCI clears the command register after the device's own reset. */
+    if (s->bus_master) {
+        s->bus_master = false;
+        WITHOUT_BQL(gmemu_core_set_bus_master(s->core, false));
+    }
+}
+
+static void gmemu_run_state(void *opaque, bool running, RunState state)
+{
+    GmemuState *s = opaque;
+
+    if (running == !s->quiesced) {
+        return;
+    }
+    s->quiesced = !running;
+    if (running) {
+        gmemu_core_resume(s->core);
+    } else {
+        WITHOUT_BQL(gmemu_core_quiesce(s->core));
+    }
+}
+
+static bool gmemu_parse_check(const char *text, uint32_t *mode, Error **errp)
+{
+    static const struct {
+        const char *name;
+        uint32_t mode;
+    } modes[] = {
+        { "off", GMEMU_CHECK_OFF },
+        { "log", GMEMU_CHECK_LOG },
+        { "fatal", GMEMU_CHECK_FATAL },
+    };
+    size_t i;
+
+    if (!text) {
+        *mode = GMEMU_CHECK_LOG;
+        return true;
+    }
+    for (i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (!strcmp(text, modes[i].name)) {
+            *mode = modes[i].mode;
+            return true;
+        }
+    }
+    error_setg(errp, "gmemu: check=%s is not known; use off, log or fatal", text);
+    return false;
+}
+
+static bool gmemu_create_core(GmemuState *s, Error **errp)
+{
+    struct gmemu_config config = {
+        .cores = s->cores,
+        .dram_size = s->dram_size,
+        .chaos_seed = s->chaos_seed,
+        .replayable = s->replayable,
+    };
+    const char *reason = NULL;
+    sigset_t signals;
+
+    if (s->coherent) {
+        error_setg(errp, "gmemu: coherent=on (local DRAM as a BAR) is not implemented; "
+                         "leave it off");
+        return false;
+    }
+    if (!s->replayable) {
+        error_setg(errp, "gmemu: replayable=off is not implemented; leave it on");
+        return false;
+    }
+    if (!gmemu_parse_check(s->check, &config.check, errp)) {
+        return false;
+    }
+    /* Threads of the core inherit the mask, so that no signal hits them while young. */
+    gmemu_block_signals(&signals);
+    s->core = gmemu_core_create(&config, &gmemu_host_ops, s, &reason);
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
+    if (!s->core) {
+        error_setg(errp, "gmemu: %s", reason ? reason : "the device core did not start");
+        return false;
+    }
+    return true;
+}
+
+static void gmemu_realize(PCIDevice *pdev, Error **errp)
+{
+    GmemuState *s = GMEMU(pdev);
+
+    pci_config_set_interrupt_pin(pdev->config, 0);
+    if (pci_pm_init(pdev, 0, errp) < 0) {
+        return;
+    }
+    if (pcie_endpoint_cap_init(pdev, 0) < 0) {
+        error_setg(errp, "gmemu: no room for the PCI Express capability");
+        return;
+    }
+    pcie_cap_flr_init(pdev);
+    if (msix_init_exclusive_bar(pdev, GMEMU_NUM_VECTORS, GMEMU_BAR_MSIX, errp)) {
+        return;
+    }
+    for (unsigned int vector = 0; vector < GMEMU_NUM_VECTORS; vector++) {
+        msix_vector_use(pdev, vector);
+    }
+    error_setg(&s->migration_blocker,
+               "the state of a gmemu device cannot be saved or migrated; remove the device first");
+    if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
+        goto no_blocker;
+    }
+    s->msix_bh = qemu_bh_new_guarded(gmemu_msix_bh, s, &DEVICE(s)->mem_reentrancy_guard);
+    if (!gmemu_create_core(s, errp)) {
+        goto no_core;
+    }
+
+    memory_region_init_io(&s->bar0, OBJECT(s), &gmemu_mmio_ops, s, "gmemu-regs", GMEMU_BAR0_SIZE);
+    /*
+     * The guard takes an access by a second CPU, while the BQL is dropped for the first,
+     * for a device that accesses itself. DMA to MMIO is impossible here anyway.
+     */
+    s->bar0.disable_reentrancy_guard = true;
+    pci_register_bar(pdev, GMEMU_BAR_REGS,
+                     PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64, &s->bar0);
+
+    /* Without bounce buffers address_space_map() gives RAM or nothing. */
+    pci_get_address_space(pdev)->max_bounce_buffer_size = 0;
+    s->stale = g_array_new(false, false, sizeof(GmemuRange));
+    QLIST_INIT(&s->iommus);
+    s->listener = (MemoryListener) {
+        .name = "gmemu",
+        .region_add = gmemu_region_add,
+        .region_del = gmemu_region_del,
+        .commit = gmemu_commit,
+    };
+    memory_listener_register(&s->listener, pci_get_address_space(pdev));
+    gmemu_core_set_bus_master(s->core, false);
+    s->run_state = qdev_add_vm_change_state_handler(DEVICE(s), gmemu_run_state, s);
+    gmemu_run_state(s, runstate_is_running(), runstate_get());
+    return;
+
+no_core:
+    qemu_bh_delete(s->msix_bh);
+    migrate_del_blocker(&s->migration_blocker);
+no_blocker:
+    msix_uninit_exclusive_bar(pdev);
+    pcie_cap_exit(pdev);
+}
+
+static void gmemu_exit(PCIDevice *pdev)
+{
+    GmemuState *s = GMEMU(pdev);
+    struct gmemu_core *core;
+
+    qemu_del_vm_change_state_handler(s->run_state);
+    memory_listener_unregister(&s->listener);
+    g_array_free(s->stale, true);
+    core = gmemu_mmio_shutdown(s);
+    WITHOUT_BQL(gmemu_core_destroy(core));
+    qemu_bh_delete(s->msix_bh);
+    migrate_del_blocker(&s->migration_blocker);
+    msix_uninit_exclusive_bar(pdev);
+    pcie_cap_exit(pdev);
+}
+
+static const Property gmemu_properties[] = {
+    DEFINE_PROP_UINT32("cores", GmemuState, cores, 4),
+    DEFINE_PROP_SIZE("dram", GmemuState, dram_size, 256 * MiB),
+    DEFINE_PROP_STRING("check", GmemuState, check),
+    DEFINE_PROP_UINT64("chaos", GmemuState, chaos_seed, 0),
+    DEFINE_PROP_BOOL("replayable", GmemuState, replayable, true),
+    DEFINE_PROP_BOOL("coherent", GmemuState, coherent, false),
+};
+
+static void gmemu_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+
+    pc->realize = gmemu_realize;
+    pc->exit = gmemu_exit;
+    pc->config_write = gmemu_config_write;
+    pc->vendor_id = GMEMU_PCI_VENDOR_ID;
+    pc->device_id = GMEMU_PCI_DEVICE_ID;
+    pc->revision = GMEMU_PCI_REVISION;
+    pc->class_id = GMEMU_PCI_CLASS;
+    dc->desc = "gmemu accelerator with replayable page faults";
+    device_class_set_legacy_reset(dc, gmemu_reset);
+    device_class_set_props(dc, gmemu_properties);
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+}
+
+static const TypeInfo gmemu_types[] = {
+    {
+        .name = TYPE_GMEMU,
+        .parent = TYPE_PCI_DEVICE,
+        .instance_size = sizeof(GmemuState),
+        .class_init = gmemu_class_init,
+        .interfaces = (InterfaceInfo[]) {
+            { INTERFACE_PCIE_DEVICE },
+            { }
+        },
+    },
+};
+
+/* As a module: called by gmemu-plugin.c; DEFINE_TYPES would come too late there. */
+__attribute__((visibility("default"))) void gmemu_register_types(void);
+
+void gmemu_register_types(void)
+{
+    type_register_static_array(gmemu_types, ARRAY_SIZE(gmemu_types));
+}
+
+#ifndef GMEMU_PLUGIN
+type_init(gmemu_register_types)
+#endif
