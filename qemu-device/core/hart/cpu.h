@@ -3,7 +3,7 @@
 // An RV64 hart: interpreter over predecoded basic blocks.
 //
 //   Cpu<MyPort, UserMode> cpu(port);      RV64GC_Zba_Zbb_Zbs, user mode
-//   Cpu<MyPort, MachineMode> cpu(port);   RV64IMAC, machine mode, no FP
+//   Cpu<MyPort, MachineMode> cpu(port);   RV64IMAC_Zba_Zbb_Zbs, machine mode, no FP
 //   cpu.state().pc = entry;
 //   Stop stop = cpu.run();
 //
@@ -12,6 +12,11 @@
 // run() with hart_cpp_args of hart/meson.build.
 #pragma once
 
+#include "code_cache.h"
+#include "decode.h"
+#include "guest_memory.h"
+#include "host_fp.h"
+#include "machine_csrs.h"
 #include "port.h"
 #include "state.h"
 
@@ -29,15 +34,74 @@ struct MachineMode {
 
 template <Port P, class Mode = UserMode>
 class Cpu {
+    static_assert(!Mode::kMachine || MachinePort<P>);
+
 public:
     explicit Cpu(P &port, uint64_t hart_id = 0);
+    Cpu(const Cpu &) = delete;
+    Cpu &operator=(const Cpu &) = delete;
 
     // Only while run() is not running.
-    HartState &state();
-    void reset(uint64_t pc);  // all registers and CSRs to 0, decoded code forgotten
-    void flush_code();        // forget decoded instructions (as FENCE.I)
+    HartState &state() { return s_; }
+    const HartState &state() const { return s_; }
+    MachineCsrs &machine_csrs() { return m_; }
+    void reset(uint64_t pc);                   // all registers and CSRs to 0, decoded code forgotten
+    void flush_code() { cache_.flush(); }      // forget decoded instructions (as FENCE.I)
 
     Stop run();
+
+private:
+    // Why the instruction at hand cannot complete.
+    struct Trap {
+        StopReason reason = StopReason::kIllegal;
+        Access access = Access::kRead;
+        uint64_t cause = 0;  // machine mode
+        uint64_t tval = 0;
+    };
+    enum class Refill { kRetry, kMmio, kTrapped };
+
+    // cpu_memory.h: what the inline fast path does not take. false: trap_ is set.
+    Refill refill(uint64_t va, Access access);
+    bool load_slow(uint64_t va, unsigned size, uint64_t &value);
+    bool store_slow(uint64_t va, unsigned size, uint64_t value);
+    template <class T, AmoKind kind> bool amo(const Insn &insn);
+    template <class T> bool load_reserved(const Insn &insn);
+    template <class T> bool store_conditional(const Insn &insn);
+    template <Access access, class T, class Body> bool with_atomic(uint64_t va, Body body);
+    bool misaligned(uint64_t va, Access access);
+
+    // cpu_fetch.h
+    Block *find_or_build(uint64_t pc);
+    Block *build(uint64_t pc);
+    bool fetch(uint64_t va, unsigned size, uint8_t *out);
+    static bool fuse(const Decoded &first, const Decoded &second, uint32_t second_offset, Decoded &fused);
+
+    // cpu_csr.h
+    bool execute_csr(uint32_t bits);
+    bool read_csr(uint32_t csr, uint64_t &value);
+    bool write_csr(uint32_t csr, uint64_t value);
+    bool enter_trap(uint64_t pc);
+    void mret();
+    bool illegal(uint32_t bits);
+    void fold_fp_flags();
+    void update_fp_mode();
+
+    HartState s_;
+    P &port_;
+    uint64_t epoch_ = 0;       // the control word without stop bit that cache_ belongs to
+    bool fp_fast_ = false;     // frm says nearest even, which the host FPU is set to
+    bool fma_fast_ = false;    // as well, and the host has fused multiply-add
+    const void *const *labels_ = nullptr;
+    DecodeOptions options_;
+    Trap trap_;
+    HostFp host_fp_;
+    MachineCsrs m_;
+    CodeCache cache_;
 };
 
 }  // namespace gmemu::hart
+
+#include "cpu_csr.h"
+#include "cpu_fetch.h"
+#include "cpu_memory.h"
+#include "cpu_run.h"
