@@ -1,0 +1,222 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The guest kernel: Debian's linux-source-6.12 with GMEM in it, built in the cache.
+#
+#   kernel.sh source    unpack the source and bring GMEM into it
+#   kernel.sh build     ... and build the kernel the guests run     kernel/base
+#   kernel.sh debug     ... and the one with KASAN, lockdep, ...    kernel/debug
+#   kernel.sh module base|debug FILE.ko   build gmemu.ko for that kernel into FILE.ko
+#   kernel.sh config base|debug   only configure
+#   kernel.sh dir base|debug      print where a kernel is built
+#   kernel.sh fresh base|debug    exit code 0 if that kernel needs no building
+#
+# A kernel directory is a complete kbuild output: vmlinux, arch/x86/boot/bzImage,
+# and what `make -C DIR M=...` needs for an external module. Paths are fixed, so
+# that ccache and kbuild make a rebuild short; a hash over everything that goes
+# in makes it nothing at all when there is nothing to do.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+. "$GMEMU_ROOT/scripts/apt.sh"
+
+SERIES=6.12
+DIR=$GMEMU_CACHE/kernel
+SRC=$DIR/src
+GKP=$GMEMU_ROOT/guest-kernel-patches
+
+# The build must not differ from one run to the next: no time, no user, no host.
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
+export KBUILD_BUILD_USER=gmemu KBUILD_BUILD_HOST=gmemu
+
+kernel_inputs() {
+	local fragments=("$GKP/config/base.config")
+	[[ $1 == base ]] || fragments+=("$GKP/config/$1.config")
+	{
+		hash_of "$GKP/files" "$GKP/patches" "${fragments[@]}"
+		cat "$SRC/.gmemu-version" 2>/dev/null || true
+		gcc -dumpfullversion
+	} | sha256sum | cut -c1-32
+}
+
+kernel_fresh() {
+	local out=$DIR/$1
+	[[ -f $out/vmlinux && -f $out/.gmemu-stamp ]] || return 1
+	[[ $(<"$out/.gmemu-stamp") == "$(kernel_inputs "$1")" ]]
+}
+
+fetch() {
+	rm -rf "$DIR/download"
+	mkdir -p "$DIR/download"
+	cd "$DIR/download"
+	apt_download "linux-source-$SERIES"
+}
+
+# Two directories nothing here compiles are left out: half of the files by size.
+unpack() {
+	local deb=("$DIR"/download/linux-source-*.deb) version
+	version=$(dpkg-deb -f "${deb[0]}" Version)
+	rm -rf "$SRC" "$DIR/src.new" "$DIR/pristine" "$DIR/touched"
+	mkdir -p "$DIR/src.new"
+	dpkg-deb --fsys-tarfile "${deb[0]}" |
+		tar -xO "./usr/src/linux-source-$SERIES.tar.xz" |
+		xz -dc -T0 |
+		tar -x --strip-components=1 -C "$DIR/src.new" \
+			--exclude='*/drivers/gpu/drm/amd/include/asic_reg' \
+			--exclude='*/boot/dts'
+	echo "$version" >"$DIR/src.new/.gmemu-version"
+	mv "$DIR/src.new" "$SRC"
+	rm -rf "$DIR/download"
+}
+
+# Bring SRC from whatever GMEM it has to the one of this checkout, touching only
+# files whose content changes: kbuild rebuilds by time stamps. The first time a
+# file is touched, its original is kept in pristine/.
+overlay() {
+	local stage=$DIR/stage patches=() p f
+	local -A want=()
+	shopt -s nullglob
+	patches=("$GKP"/patches/*.patch)
+	shopt -u nullglob
+	rm -rf "$stage"
+	mkdir -p "$stage" "$DIR/pristine"
+	touch "$DIR/touched"
+
+	for p in "${patches[@]}"; do
+		while IFS= read -r f; do want[$f]=1; done < <(
+			sed -n -e 's,^--- a/\([^\t]*\).*,\1,p' -e 's,^+++ b/\([^\t]*\).*,\1,p' "$p")
+	done
+	if [[ -d $GKP/files ]]; then
+		while IFS= read -r f; do want[$f]=1; done < <(cd "$GKP/files" && find . -type f -printf '%P\n')
+	fi
+
+	for f in "${!want[@]}"; do
+		if ! grep -qxF -- "$f" "$DIR/touched"; then
+			if [[ -f $SRC/$f ]]; then
+				install -D -p -m 644 "$SRC/$f" "$DIR/pristine/$f"
+			fi
+			echo "$f" >>"$DIR/touched"
+		fi
+	done
+	cp -a "$DIR/pristine/." "$stage/"
+	for p in "${patches[@]}"; do
+		(cd "$stage" && patch --batch --forward --no-backup-if-mismatch -p1 -i "$p") ||
+			die "$(basename "$p") does not apply to Linux $(<"$SRC/.gmemu-version")"
+	done
+	if [[ -d $GKP/files ]]; then cp -a "$GKP/files/." "$stage/"; fi
+	while IFS= read -r f; do
+		if [[ ! -e $stage/$f ]]; then rm -f -- "$SRC/$f"; fi
+	done <"$DIR/touched"
+	# Not --times: a file that changes gets the present time, whatever its source has.
+	rsync --recursive --perms --checksum "$stage/" "$SRC/"
+	rm -rf "$stage"
+}
+
+source_tree() {
+	if [[ ! -f $SRC/.gmemu-version ]]; then
+		need_space 5 "$GMEMU_CACHE"
+		apt_private_update
+		step "fetching the kernel source (150 MB)" "$GMEMU_LOGS/kernel-fetch.log" fetch
+		step "unpacking the kernel source" "$GMEMU_LOGS/kernel-unpack.log" unpack
+	fi
+	overlay >"$GMEMU_LOGS/kernel-overlay.log" 2>&1 || {
+		cat "$GMEMU_LOGS/kernel-overlay.log" >&2
+		die "GMEM does not go into the kernel source; see above"
+	}
+}
+
+# kbuild drops a line it cannot honour without a word. That must not go unseen,
+# but for a symbol this tree does not have: GMEM's own while it is not there yet.
+check_config() {
+	local config=$1 fragment=$2 line symbol bad=0
+	while IFS= read -r line; do
+		symbol=${line%%=*}
+		case $line in
+		*=n) ! grep -q "^$symbol=" "$config" && continue ;;
+		*) grep -qxF -- "$line" "$config" && continue ;;
+		esac
+		grep -rqE --include='Kconfig*' "^[[:space:]]*(menu)?config[[:space:]]+${symbol#CONFIG_}\$" "$SRC" || {
+			echo "not in this kernel, ignored: $line"
+			continue
+		}
+		echo "did not take: $line"
+		bad=1
+	done < <(awk -F= '/^CONFIG_/ { v[$1] = $0 } END { for (k in v) print v[k] }' "$fragment")
+	return $bad
+}
+
+configure() {
+	local name=$1 out=$DIR/$1 fragment=$DIR/$1.config
+	mkdir -p "$out"
+	cat "$GKP/config/base.config" >"$fragment"
+	[[ $name == base ]] || cat "$GKP/config/$name.config" >>"$fragment"
+	# allnoconfig writes .config anew, and kbuild compares contents: no needless rebuild.
+	make -s -C "$SRC" O="$out" KCONFIG_ALLCONFIG="$fragment" allnoconfig
+	check_config "$out/.config" "$fragment" ||
+		die "a line of guest-kernel-patches/config did not take (see the log); a dependency is missing"
+}
+
+compile() {
+	local out=$DIR/$1
+	nice make -C "$SRC" O="$out" CC='ccache gcc' -j"$GMEMU_JOBS" vmlinux bzImage modules 2>&1 |
+		counted 1950 kernel
+}
+
+build() {
+	local name=$1 out=$DIR/$1 stamp
+	if [[ -f $SRC/.gmemu-version ]] && kernel_fresh "$name"; then return; fi
+	cache_lock kernel
+	source_tree
+	if kernel_fresh "$name"; then return; fi
+	rm -f "$out/.gmemu-stamp"
+	stamp=$(kernel_inputs "$name")
+	[[ -d $out ]] || need_space 4 "$GMEMU_CACHE"
+	step "configuring the $name kernel" "$GMEMU_LOGS/kernel-$name-config.log" configure "$name"
+	[[ -f $out/vmlinux ]] || say "the first build of the $name kernel takes about 10 minutes on 2 cores"
+	step "building the $name kernel" "$GMEMU_LOGS/kernel-$name-build.log" compile "$name"
+	echo "$stamp" >"$out/.gmemu-stamp"
+}
+
+# kbuild puts its output beside a module's sources. So they are copied, with the
+# contract header in the same relative place, and the checkout stays clean.
+make_module() {
+	local kernel=$1 work=$2
+	mkdir -p "$work/src/guest-driver/kernel" "$work/src/qemu-device/include"
+	rsync --recursive --links --checksum --exclude='.*' "$GMEMU_ROOT/guest-driver/kernel/" "$work/src/guest-driver/kernel/"
+	rsync --recursive --checksum "$GMEMU_ROOT/qemu-device/include/" "$work/src/qemu-device/include/"
+	make -C "$kernel" M="$work/src/guest-driver/kernel" CC='ccache gcc' -j"$GMEMU_JOBS" modules
+	cp "$work/src/guest-driver/kernel/gmemu.ko" "$3"
+}
+
+module() {
+	local name=$1 file=$2 work stamp
+	mkdir -p "$file.build"
+	work=$(realpath "$file.build")
+	build "$name"
+	stamp=$(hash_of "$GMEMU_ROOT/guest-driver/kernel" "$GMEMU_ROOT/qemu-device/include" "$DIR/$name/.gmemu-stamp")
+	if [[ -f $file && -f $work/.stamp && $(<"$work/.stamp") == "$stamp" ]]; then return; fi
+	rm -f "$work/.stamp"
+	step "building the driver for the $name kernel" "$GMEMU_LOGS/driver-$name.log" make_module "$DIR/$name" "$work" "$file"
+	echo "$stamp" >"$work/.stamp"
+}
+
+mkdir -p "$GMEMU_LOGS"
+case ${1:-} in
+source)
+	cache_lock kernel
+	source_tree
+	;;
+config)
+	cache_lock kernel
+	source_tree
+	step "configuring the ${2:-base} kernel" "$GMEMU_LOGS/kernel-${2:-base}-config.log" configure "${2:-base}"
+	;;
+build) build base ;;
+debug) build debug ;;
+module) module "${2:?base or debug}" "${3:?a file name}" ;;
+dir) echo "$DIR/${2:-base}" ;;
+fresh) kernel_fresh "${2:-base}" ;;
+*)
+	sed -n '4,14s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+	;;
+esac

@@ -1,0 +1,195 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# QEMU from Debian's source package, for the two ways the device gets into it.
+#
+#   qemu.sh source           unpack the source
+#   qemu.sh headers          configure as Debian does and generate the headers, to
+#                            compile the plugin for Debian's own QEMU     qemu/headers
+#   qemu.sh intree CORE.a    a small QEMU with the device linked in       qemu/build
+#   qemu.sh dir [src|headers|build]     print where it is
+#   qemu.sh fresh headers    exit code 0 if they need no making
+#
+# Paths are fixed, so that ccache hits; relinking takes seconds when only the
+# core has changed.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+. "$GMEMU_ROOT/scripts/apt.sh"
+
+DIR=$GMEMU_CACHE/qemu
+SRC=$DIR/src
+GLUE=$GMEMU_ROOT/qemu-device
+# Interpreters of the system: a Python of the user's own may lack what QEMU needs.
+SYSTEM_PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+# Only names and layouts matter here: what a PCI device sees of QEMU is the same
+# for all of these as in Debian's build, which has everything on.
+HEADER_OPTIONS=(
+	--target-list=x86_64-softmmu --without-default-features
+	--enable-system --disable-user --enable-tcg --enable-kvm
+	--enable-plugins --enable-modules --enable-virtfs --enable-attr --enable-cap-ng --enable-pixman
+	--disable-docs --disable-tools --disable-guest-agent
+	--disable-install-blobs --disable-download --disable-werror
+)
+
+INTREE_OPTIONS=(
+	--target-list=x86_64-softmmu --without-default-features --without-default-devices
+	--enable-system --disable-user --enable-tcg --enable-kvm
+	--enable-virtfs --enable-attr --enable-cap-ng
+	--disable-docs --disable-tools --disable-guest-agent
+	--disable-install-blobs --disable-download --disable-werror
+)
+
+fetch() {
+	rm -rf "$DIR/download"
+	mkdir -p "$DIR/download"
+	cd "$DIR/download"
+	apt_source qemu
+}
+
+# The unpacking of dpkg-source -x, which would need all of dpkg-dev.
+unpack() {
+	local version patch
+	version=$(sed -n 's/^Version: //p' "$DIR"/download/qemu_*.dsc | head -n 1)
+	[[ $version == *:10.0.* ]] || die "Debian's qemu source package is $version, gmemu works with 10.0"
+	rm -rf "$SRC" "$DIR/src.new"
+	mkdir -p "$DIR/src.new"
+	cd "$DIR/src.new"
+	tar -xf "$DIR"/download/qemu_*.orig.tar.xz --strip-components=1
+	tar -xf "$DIR"/download/qemu_*.debian.tar.xz
+	while read -r patch _; do
+		[[ -z $patch || $patch == \#* ]] || patch --batch --forward -s -p1 -i "debian/patches/$patch"
+	done <debian/patches/series
+	echo "$version" >.gmemu-version
+	mv "$DIR/src.new" "$SRC"
+	rm -rf "$DIR/download"
+}
+
+source_tree() {
+	[[ ! -f $SRC/.gmemu-version ]] || return 0
+	need_space 2 "$GMEMU_CACHE"
+	apt_private_update
+	step "fetching the QEMU source (40 MB)" "$GMEMU_LOGS/qemu-fetch.log" fetch
+	step "unpacking the QEMU source" "$GMEMU_LOGS/qemu-unpack.log" unpack
+}
+
+# run_configure DIRECTORY OPTION...
+run_configure() {
+	local out=$1
+	shift
+	rm -rf "$out"
+	mkdir -p "$out"
+	cd "$out"
+	PATH=$SYSTEM_PATH CC='ccache gcc' CXX='ccache g++' "$SRC/configure" --python=/usr/bin/python3 "$@"
+}
+
+hash_words() { printf '%s\n' "$@" | sha256sum | cut -c1-32; }
+
+headers_stamp() { hash_words "$(cat "$SRC/.gmemu-version" 2>/dev/null)" "${HEADER_OPTIONS[@]}"; }
+
+headers_fresh() {
+	[[ -f $DIR/headers/.gmemu-stamp && $(<"$DIR/headers/.gmemu-stamp") == "$(headers_stamp)" ]]
+}
+
+make_headers() {
+	local targets
+	run_configure "$DIR/headers" "${HEADER_OPTIONS[@]}"
+	mapfile -t targets < <(ninja -t targets all | sed -n 's/^\(.*\.h\): .*/\1/p' | grep -vE '^(tests|qga|target)/')
+	nice ninja -j"$GMEMU_JOBS" "${targets[@]}"
+}
+
+headers() {
+	headers_fresh && return
+	cache_lock qemu
+	source_tree
+	headers_fresh && return
+	step "making QEMU's headers" "$GMEMU_LOGS/qemu-headers.log" make_headers
+	headers_stamp >"$DIR/headers/.gmemu-stamp"
+}
+
+# The device becomes a part of hw/misc: three files go there, copied when they
+# differ (ninja rebuilds by time stamps, and the next copy may be of another
+# checkout), and the core comes as the library meson has built.
+plant() {
+	local misc=$SRC/hw/misc
+	mkdir -p "$misc/gmemu"
+	rsync --checksum "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h" "$misc/gmemu/"
+	grep -q GMEMU "$misc/Kconfig" || cat >>"$misc/Kconfig" <<-'END'
+
+		config GMEMU
+		    bool
+		    default y if PCI_DEVICES
+		    depends on PCI && MSI_NONBROKEN
+	END
+	grep -q GMEMU "$misc/meson.build" || cat >>"$misc/meson.build" <<-'END'
+
+		gmemu_core = declare_dependency(
+		  include_directories: include_directories('gmemu'),
+		  link_args: [get_option('prefix') / 'lib/libgmemu_core.a', '-lstdc++', '-lfmt'])
+		system_ss.add(when: 'CONFIG_GMEMU', if_true: [files('gmemu/gmemu-pci.c'), gmemu_core])
+	END
+	# The few devices of a machine without default devices.
+	cat >"$SRC/configs/devices/x86_64-softmmu/gmemu.mak" <<-'END'
+		CONFIG_PCI_DEVICES=n
+		CONFIG_I440FX=y
+		CONFIG_Q35=y
+		CONFIG_PCIE_PORT=y
+		CONFIG_VTD=y
+		CONFIG_VIRTIO_PCI=y
+		CONFIG_VIRTIO_9P=y
+		CONFIG_VIRTIO_BLK=y
+		CONFIG_VIRTIO_RNG=y
+		CONFIG_VIRTIO_SERIAL=y
+		CONFIG_TEST_DEVICES=y
+		CONFIG_EDU=y
+		CONFIG_GMEMU=y
+	END
+}
+
+intree_stamp() { hash_words "$(cat "$SRC/.gmemu-version")" "${INTREE_OPTIONS[@]}" "$(hash_of "${BASH_SOURCE[0]}")"; }
+
+configure_intree() {
+	plant
+	run_configure "$DIR/build" "${INTREE_OPTIONS[@]}" \
+		--with-devices-x86_64=gmemu --prefix="$DIR/prefix"
+}
+
+ninja_intree() {
+	local targets=(qemu-system-x86_64)
+	cd "$DIR/build"
+	nice ninja -j"$GMEMU_JOBS" "${targets[@]}" | counted 1300 QEMU
+}
+
+intree() {
+	local core=$1 lib=$DIR/prefix/lib/libgmemu_core.a
+	[[ -f $core ]] || die "$core does not exist; it is the library meson builds as gmemu_core"
+	core=$(realpath "$core")
+	cache_lock qemu
+	source_tree
+	mkdir -p "$(dirname "$lib")"
+	# A change of date relinks; so only when the content is another.
+	cmp -s "$core" "$lib" || cp "$core" "$lib"
+	if [[ ! -f $DIR/build/build.ninja || ! -f $DIR/build/.gmemu-stamp || $(<"$DIR/build/.gmemu-stamp") != "$(intree_stamp)" ]]; then
+		step "configuring QEMU with the device" "$GMEMU_LOGS/qemu-intree-configure.log" configure_intree
+		intree_stamp >"$DIR/build/.gmemu-stamp"
+	fi
+	plant
+	[[ -f $DIR/build/qemu-system-x86_64 ]] || say "the first build of QEMU takes about 8 minutes on 2 cores"
+	step "building QEMU with the device" "$GMEMU_LOGS/qemu-intree-build.log" ninja_intree
+}
+
+mkdir -p "$GMEMU_LOGS"
+case ${1:-} in
+source)
+	cache_lock qemu
+	source_tree
+	;;
+headers) headers ;;
+intree) intree "${2:?usage: qemu.sh intree CORE.a}" ;;
+dir) echo "$DIR/${2:-build}" ;;
+fresh) headers_fresh ;;
+*)
+	sed -n '4,12s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+	;;
+esac
