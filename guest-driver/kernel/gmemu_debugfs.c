@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/debug/accel/N/: what the device and the driver are doing.
+ */
+#include <drm/drm_debugfs.h>
+#include <drm/drm_drv.h>
+
+#include "gmemu_drv.h"
+#include "gmemu_hw.h"
+
+static struct gmemu_device *gmemu_of(struct seq_file *m)
+{
+	struct drm_debugfs_entry *entry = m->private;
+
+	return to_gmemu(entry->dev);
+}
+
+/* One "name value" a line, for people and for scripts. */
+static int gmemu_debugfs_device(struct seq_file *m, void *unused)
+{
+	struct gmemu_device *gdev = gmemu_of(m);
+	u32 fault = GMEMU_REG_FAULT(GMEMU_FAULT_RING_REPLAYABLE);
+	int idx;
+
+	seq_printf(m, "lost %d\n", gmemu_is_lost(gdev));
+	if (!drm_dev_enter(&gdev->drm, &idx))
+		return 0;
+	seq_printf(m, "status 0x%x\n", gmemu_read(gdev, GMEMU_REG_STATUS));
+	seq_printf(m, "fw_status %u\n", gmemu_read(gdev, GMEMU_REG_FW_STATUS));
+	seq_printf(m, "timestamp_ns %llu\n", gmemu_read64(gdev, GMEMU_REG_TIMESTAMP));
+	seq_printf(m, "inval_issued %u\n", gmemu_read(gdev, GMEMU_REG_INV_SEQ));
+	seq_printf(m, "inval_done %u\n", gmemu_read(gdev, GMEMU_REG_INV_DONE));
+	seq_printf(m, "fault_get %u\n", gmemu_read(gdev, fault + GMEMU_FAULT_GET));
+	seq_printf(m, "fault_put %u\n", gmemu_read(gdev, fault + GMEMU_FAULT_PUT));
+	seq_printf(m, "fault_dropped %u\n", gmemu_read(gdev, fault + GMEMU_FAULT_DROPPED));
+	seq_printf(m, "copy_get %u\n", gmemu_read(gdev, GMEMU_REG_COPY_GET));
+	seq_printf(m, "copy_put %u\n", gmemu_read(gdev, GMEMU_REG_COPY_PUT));
+	seq_printf(m, "copy_bytes %llu\n", gmemu_read64(gdev, GMEMU_REG_COPY_BYTES));
+	drm_dev_exit(idx);
+	return 0;
+}
+
+static int gmemu_debugfs_check(struct seq_file *m, void *unused)
+{
+	struct gmemu_device *gdev = gmemu_of(m);
+	int idx;
+
+	if (!drm_dev_enter(&gdev->drm, &idx))
+		return 0;
+	gmemu_note_violation(gdev);
+	seq_printf(m, "check_mode %u\n", gmemu_read(gdev, GMEMU_REG_CHECK_MODE));
+	seq_printf(m, "check_count %u\n", gmemu_read(gdev, GMEMU_REG_CHECK_COUNT));
+	seq_printf(m, "check_code %u\n", gdev->check_code);
+	seq_printf(m, "check_ctx %u\n", gdev->check_ctx);
+	seq_printf(m, "check_info 0x%llx\n", gdev->check_info);
+	drm_dev_exit(idx);
+	return 0;
+}
+
+static int gmemu_debugfs_contexts(struct seq_file *m, void *unused)
+{
+	struct gmemu_device *gdev = gmemu_of(m);
+	struct gmemu_context *ctx;
+	struct gmemu_queue *queue;
+	unsigned long id;
+
+	xa_lock(&gdev->contexts);
+	xa_for_each(&gdev->contexts, id, ctx)
+		seq_printf(m, "context %lu faults %lld deduped %lld cancelled %lld replays %lld\n",
+			   id, atomic64_read(&ctx->counters.faults),
+			   atomic64_read(&ctx->counters.deduped),
+			   atomic64_read(&ctx->counters.cancelled),
+			   atomic64_read(&ctx->counters.replays));
+	xa_unlock(&gdev->contexts);
+	xa_lock(&gdev->queues);
+	xa_for_each(&gdev->queues, id, queue)
+		seq_printf(m, "queue %lu error %u\n", id, READ_ONCE(queue->error.code));
+	xa_unlock(&gdev->queues);
+	return 0;
+}
+
+static const struct drm_debugfs_info gmemu_debugfs_files[] = {
+	{ "device", gmemu_debugfs_device },
+	{ "check", gmemu_debugfs_check },
+	{ "contexts", gmemu_debugfs_contexts },
+};
+
+/**
+ * gmemu_debugfs_init - make the files
+ * @gdev: The device, before it is registered.
+ */
+void gmemu_debugfs_init(struct gmemu_device *gdev)
+{
+	drm_debugfs_add_files(&gdev->drm, gmemu_debugfs_files, ARRAY_SIZE(gmemu_debugfs_files));
+}

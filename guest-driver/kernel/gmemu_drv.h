@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * gmemu.ko: driver of the gmemu accelerator.
+ *
+ * Where things are:
+ *   gmemu_drv.c      PCI device, DRM accel device, interrupts
+ *   gmemu_fw.c       firmware image, boot, handshake
+ *   gmemu_mbox.c     messages to and from the firmware
+ *   gmemu_inval.c    TLB invalidation, replay, cancel
+ *   gmemu_mmu.c      the device's page tables: the functions GMEM calls
+ *   gmemu_copy.c     copy engine: the functions GMEM calls
+ *   gmemu_fault.c    fault rings
+ *   gmemu_svm.c      all calls into GMEM
+ *   gmemu_ctx.c      contexts: a process's address space on the device
+ *   gmemu_queue.c    user-mode queues and their doorbells
+ *   gmemu_wait.c     sleeping until a signal in memory changes
+ *   gmemu_debugfs.c  what the device and the driver are doing
+ *
+ * Locks, outermost first:
+ *   gmemu_file.lock     creation and destruction of contexts and queues
+ *   gmemu_context.svm_lock   faults against the end of a context
+ *   (mmap_lock and the locks of GMEM)
+ *   gmemu_pmap.grow_lock     adding page-table pages
+ *   gmemu_mbox.lock, gmemu_copy.lock, gmemu_inval.lock
+ * mmap_lock is taken inside gmemu_file.lock, so mmap() and the doorbell's page
+ * fault handler take neither gmemu_file.lock nor svm_lock.
+ */
+#ifndef __GMEMU_DRV_H__
+#define __GMEMU_DRV_H__
+
+#include <linux/completion.h>
+#include <linux/interrupt.h>
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_file.h>
+#include <drm/gmemu_accel.h>
+
+#include "gmemu_regs.h"
+
+struct gm_context;
+struct gm_as;
+struct gm_dev;
+struct gm_mmu;
+struct gm_fault_req;
+struct gmemu_copy;
+
+#define GMEMU_DRIVER_NAME "gmemu"
+
+/*
+ * The device is often emulated, on a host that is busy: what takes microseconds
+ * on silicon may take a second. Timeouts only have to be finite.
+ */
+#define GMEMU_TIMEOUT_MS 30000
+
+/* Contexts the driver uses; the hardware allows 2^GMEMU_CTX_MAX_LOG2. */
+#define GMEMU_CTX_LOG2 12
+
+/* Commands that may be under way at once; see GMEMU_REG_INV_CMD. */
+#define GMEMU_INV_IN_FLIGHT 4
+
+#define GMEMU_FAULT_RING_LOG2 10
+#define GMEMU_FAULT_BATCH 256
+#define GMEMU_H2F_LOG2 6
+#define GMEMU_F2H_LOG2 8
+
+/**
+ * struct gmemu_dma - a piece of coherent memory
+ * @cpu: Where the CPU sees it.
+ * @bus: Where the device sees it.
+ * @size: Bytes.
+ */
+struct gmemu_dma {
+	void *cpu;
+	dma_addr_t bus;
+	size_t size;
+};
+
+/**
+ * struct gmemu_fault_ring - a ring the device writes faults to
+ * @mem: struct gmemu_fault_entry[].
+ * @get: Next entry to read; owned by the ring's interrupt thread.
+ * @reg: GMEMU_REG_FAULT(n).
+ */
+struct gmemu_fault_ring {
+	struct gmemu_dma mem;
+	u32 get;
+	u32 reg;
+};
+
+/**
+ * struct gmemu_mbox - the rings of the firmware's mailbox
+ * @lock: Protects @h2f_put and @seq and the host-to-firmware ring.
+ * @h2f: Messages to the firmware.
+ * @f2h: Messages from it.
+ * @h2f_put: Next message to write.
+ * @f2h_get: Next message to read; owned by the interrupt thread.
+ * @seq: Of the last message.
+ * @calls: struct gmemu_call by sequence number, those without an answer yet.
+ */
+struct gmemu_mbox {
+	struct mutex lock; /* see above */
+	struct gmemu_dma h2f;
+	struct gmemu_dma f2h;
+	u32 h2f_put;
+	u32 f2h_get;
+	u32 seq;
+	struct xarray calls;
+};
+
+/**
+ * struct gmemu_inval - the invalidation unit
+ * @lock: Protects the operand registers, @issued and @done.
+ * @issued: Sequence number of the last command.
+ * @done: The last one known to be complete.
+ */
+struct gmemu_inval {
+	spinlock_t lock; /* see above */
+	u32 issued;
+	u32 done;
+};
+
+/**
+ * struct gmemu_counters - what the driver counts for one context
+ * @faults: Entries read from the fault ring.
+ * @deduped: Of these, repetitions within a batch.
+ * @cancelled: Faults cancelled.
+ * @replays: Replays in which the context took part.
+ */
+struct gmemu_counters {
+	atomic64_t faults;
+	atomic64_t deduped;
+	atomic64_t cancelled;
+	atomic64_t replays;
+};
+
+/**
+ * struct gmemu_device - one accelerator
+ * @drm: Its DRM device.
+ * @regs: BAR0.
+ * @regs_phys: CPU physical address of BAR0, for doorbells.
+ * @caps: GMEMU_CAP_*.
+ * @page_sizes: GMEMU_REG_PAGE_SIZES.
+ * @dram_size: Bytes of local DRAM.
+ * @dram_begin: The first byte that is GMEM's and not the firmware's.
+ * @contract: GMEMU_REG_VERSION.
+ * @cores: Number of compute harts.
+ * @num_queues: Number of queues.
+ * @va_bits: Bits of a device virtual address.
+ * @vlen: Bits of a vector register.
+ * @fw_version: 0 while no firmware runs.
+ * @lost: Nonzero once the device cannot be used any more.
+ * @gm: GMEM's view of it; NULL: GMEM is off or there is no firmware.
+ * @hnid: The hnode of the local DRAM, -1: none.
+ * @ctx_table: struct gmemu_ctx_entry[].
+ * @ctx_log2: log2 of its entries.
+ * @pmaps: struct gmemu_pmap by context id.
+ * @contexts: struct gmemu_context by context id; entries hold no reference, its
+ *	lock makes looking up and taking one atomic.
+ * @queues: struct gmemu_queue by queue id, likewise.
+ * @next_ctx: Where the search for a free context id goes on.
+ * @next_queue: Where the search for a free queue id goes on.
+ * @files: Every open file, by gmemu_file.link.
+ * @files_lock: Protects @files.
+ * @faults: The two fault rings.
+ * @batch: Scratch of the replayable ring's interrupt thread.
+ * @mbox: Firmware mailbox.
+ * @inval: Invalidation unit.
+ * @copy: Copy engine.
+ * @check_code: First contract violation seen.
+ * @check_ctx: Its context.
+ * @check_info: Its address.
+ * @irqs: How many interrupts are requested.
+ * @lost_work: Tells waiters that the device is lost.
+ */
+struct gmemu_device {
+	struct drm_device drm;
+	void __iomem *regs;
+	phys_addr_t regs_phys;
+
+	u64 caps;
+	u64 page_sizes;
+	u64 dram_size;
+	u64 dram_begin;
+	u32 contract;
+	u32 cores;
+	u32 num_queues;
+	u32 va_bits;
+	u32 vlen;
+	u32 fw_version;
+	int lost;
+
+	struct gm_dev *gm;
+	int hnid;
+
+	struct gmemu_dma ctx_table;
+	u32 ctx_log2;
+	struct xarray pmaps;
+	struct xarray contexts;
+	struct xarray queues;
+	u32 next_ctx;
+	u32 next_queue;
+
+	struct list_head files;
+	struct mutex files_lock; /* protects files */
+
+	struct gmemu_fault_ring faults[2];
+	struct gmemu_fault_batch *batch;
+	struct gmemu_mbox mbox;
+	struct gmemu_inval inval;
+	struct gmemu_copy *copy;
+
+	u32 check_code;
+	u32 check_ctx;
+	u64 check_info;
+	unsigned int irqs;
+	struct work_struct lost_work;
+};
+
+/**
+ * struct gmemu_file - an open file
+ * @gdev: The device.
+ * @link: In gmemu_device.files.
+ * @lock: Protects @contexts and @queues and serialises what creates and destroys.
+ * @contexts: Its contexts, by gmemu_context.link.
+ * @events: Counts progress the device reported; what a waiter compares.
+ * @wait: Woken when @events moves.
+ * @past: Counters of contexts that are gone.
+ * @failed_queues: Number of queues that stopped with an error.
+ */
+struct gmemu_file {
+	struct gmemu_device *gdev;
+	struct list_head link;
+	struct mutex lock; /* protects contexts and their queues */
+	struct list_head contexts;
+	atomic64_t events;
+	wait_queue_head_t wait;
+	struct drm_gmemu_stats past;
+	atomic_t failed_queues;
+};
+
+/**
+ * struct gmemu_context - a process's address space on the device
+ * @ref: Held by the file and by whoever looked it up.
+ * @file: The file it belongs to; valid while @id is in gmemu_device.contexts.
+ * @link: In gmemu_file.contexts.
+ * @queues: Its queues, by gmemu_queue.link; gmemu_file.lock.
+ * @mm: Whose address space; pinned by mmgrab().
+ * @svm_lock: Held while GMEM works on a fault; @as and @gm become NULL under it.
+ * @as: GMEM's address space.
+ * @gm: GMEM's context.
+ * @id: Context id of the hardware.
+ * @counters: What the driver counts.
+ */
+struct gmemu_context {
+	struct kref ref;
+	struct gmemu_file *file;
+	struct list_head link;
+	struct list_head queues;
+	struct mm_struct *mm;
+	struct mutex svm_lock; /* protects as and gm */
+	struct gm_as *as;
+	struct gm_context *gm;
+	u32 id;
+	struct gmemu_counters counters;
+};
+
+/**
+ * struct gmemu_queue - a user-mode queue
+ * @ref: Held by the context, by doorbell mappings and by whoever looked it up.
+ * @gdev: The device.
+ * @file: The file it belongs to; valid while @dead is not set.
+ * @ctx: Its context, likewise.
+ * @link: In gmemu_context.queues.
+ * @id: Queue and doorbell number.
+ * @lock: Protects @dead against doorbell page faults, and @error.
+ * @dead: The queue is gone, its doorbell must not be mapped any more.
+ * @error: Why it stopped; code 0: it has not.
+ */
+struct gmemu_queue {
+	struct kref ref;
+	struct gmemu_device *gdev;
+	struct gmemu_file *file;
+	struct gmemu_context *ctx;
+	struct list_head link;
+	u32 id;
+	struct mutex lock; /* protects dead and error */
+	bool dead;
+	struct drm_gmemu_queue_error error;
+};
+
+static inline struct gmemu_device *to_gmemu(struct drm_device *drm)
+{
+	return container_of(drm, struct gmemu_device, drm);
+}
+
+/* gmemu_drv.c */
+int gmemu_dma_alloc(struct gmemu_device *gdev, struct gmemu_dma *mem, size_t size);
+void gmemu_dma_free(struct gmemu_device *gdev, struct gmemu_dma *mem);
+void gmemu_lose(struct gmemu_device *gdev, const char *why);
+void gmemu_note_violation(struct gmemu_device *gdev);
+bool gmemu_test_skip(struct gmemu_device *gdev, unsigned int *countdown, const char *what);
+
+static inline bool gmemu_is_lost(struct gmemu_device *gdev)
+{
+	return READ_ONCE(gdev->lost);
+}
+
+/* gmemu_fw.c */
+int gmemu_fw_start(struct gmemu_device *gdev);
+void gmemu_fw_stop(struct gmemu_device *gdev);
+
+/* gmemu_mbox.c */
+int gmemu_mbox_init(struct gmemu_device *gdev);
+void gmemu_mbox_fini(struct gmemu_device *gdev);
+int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer);
+void gmemu_mbox_fail_calls(struct gmemu_device *gdev);
+irqreturn_t gmemu_mbox_thread(int irq, void *data);
+
+/* gmemu_inval.c */
+void gmemu_inval_init(struct gmemu_device *gdev);
+int gmemu_inval_range(struct gmemu_device *gdev, u32 ctx, u64 va, u64 size);
+int gmemu_inval_ctx(struct gmemu_device *gdev, u32 ctx);
+int gmemu_replay(struct gmemu_device *gdev, bool tried);
+int gmemu_cancel_va(struct gmemu_device *gdev, u32 ctx, u64 va, u8 reason);
+
+/* gmemu_mmu.c */
+extern struct gm_mmu gmemu_gm_mmu;
+int gmemu_mmu_init(struct gmemu_device *gdev);
+void gmemu_mmu_fini(struct gmemu_device *gdev);
+u32 gmemu_pmap_id(void *pmap);
+
+/* gmemu_copy.c */
+struct gm_copy;
+int gmemu_copy_init(struct gmemu_device *gdev);
+void gmemu_copy_fini(struct gmemu_device *gdev);
+int gmemu_gm_copy(struct gm_dev *dev, const struct gm_copy *list, unsigned int nr, u64 *cookie);
+int gmemu_gm_copy_wait(struct gm_dev *dev, u64 cookie);
+irqreturn_t gmemu_copy_irq(int irq, void *data);
+wait_queue_head_t *gmemu_copy_waitqueue(struct gmemu_device *gdev);
+
+/* gmemu_fault.c */
+int gmemu_fault_init(struct gmemu_device *gdev);
+void gmemu_fault_fini(struct gmemu_device *gdev);
+irqreturn_t gmemu_fault_thread(int irq, void *data);
+void gmemu_fault_drain_nonreplayable(struct gmemu_device *gdev);
+
+/* gmemu_svm.c */
+bool gmemu_svm_enabled(void);
+int gmemu_svm_init(struct gmemu_device *gdev);
+void gmemu_svm_fini(struct gmemu_device *gdev);
+int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx);
+void gmemu_svm_unbind(struct gmemu_context *ctx);
+int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsigned int nr);
+void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats);
+
+/* gmemu_ctx.c */
+struct gmemu_context *gmemu_context_get(struct gmemu_device *gdev, u32 id);
+void gmemu_context_put(struct gmemu_context *ctx);
+struct gmemu_context *gmemu_context_find(struct gmemu_file *gfile, u32 id);
+void gmemu_context_destroy(struct gmemu_context *ctx);
+void gmemu_file_destroy_contexts(struct gmemu_file *gfile);
+void gmemu_file_stats(struct gmemu_file *gfile, struct drm_gmemu_stats *stats);
+int gmemu_ctx_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+int gmemu_ctx_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+int gmemu_stats_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+
+/* gmemu_queue.c */
+struct gmemu_queue *gmemu_queue_get(struct gmemu_device *gdev, u32 id);
+void gmemu_queue_put(struct gmemu_queue *queue);
+void gmemu_queue_retire(struct gmemu_queue *queue);
+void gmemu_queue_failed(struct gmemu_device *gdev, const struct gmemu_msg *msg);
+void gmemu_queue_progress(struct gmemu_device *gdev, u32 id);
+void gmemu_file_event(struct gmemu_file *gfile);
+int gmemu_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+int gmemu_queue_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+int gmemu_queue_error_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+int gmemu_mmap(struct file *filp, struct vm_area_struct *vma);
+
+/* gmemu_wait.c */
+int gmemu_wait_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+
+/* gmemu_debugfs.c */
+#ifdef CONFIG_DEBUG_FS
+void gmemu_debugfs_init(struct gmemu_device *gdev);
+#else
+static inline void gmemu_debugfs_init(struct gmemu_device *gdev) {}
+#endif
+
+/* Module parameters that break the driver on purpose, for tests. */
+extern unsigned int gmemu_test_skip_inval;
+extern unsigned int gmemu_test_skip_replay;
+
+#endif /* __GMEMU_DRV_H__ */

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The firmware's mailbox: one ring of messages each way. A message to the
+ * firmware is a call, answered by an ACK with its sequence number.
+ */
+#include <linux/delay.h>
+#include <linux/ktime.h>
+
+#include "gmemu_drv.h"
+#include "gmemu_hw.h"
+
+/**
+ * struct gmemu_call - a message that waits for its answer
+ * @done: Completed when there is one, or none will come.
+ * @answer: The ACK.
+ */
+struct gmemu_call {
+	struct completion done;
+	struct gmemu_msg answer;
+};
+
+static int gmemu_mbox_send(struct gmemu_device *gdev, const struct gmemu_msg *msg)
+{
+	struct gmemu_mbox *mbox = &gdev->mbox;
+	struct gmemu_msg *ring = mbox->h2f.cpu;
+	u32 next = (mbox->h2f_put + 1) & ((1u << GMEMU_H2F_LOG2) - 1);
+	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
+
+	while (gmemu_read(gdev, GMEMU_REG_H2F_GET) == next) {
+		if (gmemu_is_lost(gdev) || ktime_after(ktime_get(), end))
+			return -ETIMEDOUT;
+		usleep_range(100, 200);
+	}
+	ring[mbox->h2f_put] = *msg;
+	mbox->h2f_put = next;
+	gmemu_write(gdev, GMEMU_REG_H2F_PUT, next);
+	return 0;
+}
+
+/**
+ * gmemu_mbox_call - send a message and wait for the answer
+ * @gdev: The device.
+ * @msg: The message; gets its sequence number.
+ * @answer: The ACK, or NULL if nothing but the status is of interest.
+ *
+ * Return: 0 or a negative errno: the firmware's refusal, or -ENODEV when it does
+ * not answer, which loses the device.
+ */
+int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer)
+{
+	struct gmemu_mbox *mbox = &gdev->mbox;
+	struct gmemu_call call = {};
+	int ret;
+
+	if (gmemu_is_lost(gdev))
+		return -ENODEV;
+	init_completion(&call.done);
+
+	mutex_lock(&mbox->lock);
+	msg->seq = ++mbox->seq;
+	ret = xa_insert_irq(&mbox->calls, msg->seq, &call, GFP_KERNEL);
+	if (!ret) {
+		ret = gmemu_mbox_send(gdev, msg);
+		if (ret)
+			xa_erase_irq(&mbox->calls, msg->seq);
+	}
+	mutex_unlock(&mbox->lock);
+	if (ret == -ETIMEDOUT)
+		goto lose;
+	if (ret)
+		return ret;
+
+	/* If the device was lost before the call was known, nobody ends it. */
+	if (gmemu_is_lost(gdev))
+		complete(&call.done);
+	ret = wait_for_completion_timeout(&call.done, msecs_to_jiffies(GMEMU_TIMEOUT_MS));
+	/* After this, nobody else knows the call. */
+	xa_erase_irq(&mbox->calls, msg->seq);
+	if (!ret && !completion_done(&call.done))
+		goto lose;
+	if (call.answer.type != GMEMU_MSG_ACK)
+		return -ENODEV;
+	if (answer)
+		*answer = call.answer;
+
+	switch (call.answer.u.ack.status) {
+	case GMEMU_FW_OK:
+		return 0;
+	case GMEMU_FW_EINVAL:
+		return -EINVAL;
+	case GMEMU_FW_ENOENT:
+		return -ENOENT;
+	case GMEMU_FW_EBUSY:
+		return -EBUSY;
+	case GMEMU_FW_EVERSION:
+		return -EPROTO;
+	default:
+		return -EIO;
+	}
+
+lose:
+	dev_err(gdev->drm.dev, "firmware did not answer message %u\n", msg->type);
+	gmemu_lose(gdev, "the firmware does not answer");
+	return -ENODEV;
+}
+
+/**
+ * gmemu_mbox_fail_calls - end all calls, since no answer will come
+ * @gdev: The device.
+ */
+void gmemu_mbox_fail_calls(struct gmemu_device *gdev)
+{
+	struct gmemu_mbox *mbox = &gdev->mbox;
+	struct gmemu_call *call;
+	unsigned long seq;
+
+	xa_lock_irq(&mbox->calls);
+	xa_for_each(&mbox->calls, seq, call) {
+		complete(&call->done);
+	}
+	xa_unlock_irq(&mbox->calls);
+}
+
+static void gmemu_mbox_ack(struct gmemu_device *gdev, const struct gmemu_msg *msg)
+{
+	struct gmemu_mbox *mbox = &gdev->mbox;
+	struct gmemu_call *call;
+
+	/* The lock keeps the call, which is on its caller's stack. */
+	xa_lock_irq(&mbox->calls);
+	call = __xa_erase(&mbox->calls, msg->seq);
+	if (call) {
+		call->answer = *msg;
+		complete(&call->done);
+	}
+	xa_unlock_irq(&mbox->calls);
+	if (!call)
+		dev_warn_ratelimited(gdev->drm.dev, "answer to no message, number %u\n", msg->seq);
+}
+
+static void gmemu_mbox_handle(struct gmemu_device *gdev, const struct gmemu_msg *msg)
+{
+	switch (msg->type) {
+	case GMEMU_MSG_ACK:
+		gmemu_mbox_ack(gdev, msg);
+		break;
+	case GMEMU_MSG_COMPLETION:
+		gmemu_queue_progress(gdev, msg->u.queue.queue);
+		break;
+	case GMEMU_MSG_QUEUE_ERROR:
+		gmemu_queue_failed(gdev, msg);
+		break;
+	case GMEMU_MSG_LOG:
+		dev_info(gdev->drm.dev, "firmware: %.*s\n", (int)sizeof(msg->u.text), msg->u.text);
+		break;
+	default:
+		dev_warn_ratelimited(gdev->drm.dev, "message of unknown type %u\n", msg->type);
+	}
+}
+
+/**
+ * gmemu_mbox_thread - interrupt thread of the mailbox
+ * @irq: Interrupt number.
+ * @data: The device.
+ *
+ * Return: IRQ_HANDLED.
+ */
+irqreturn_t gmemu_mbox_thread(int irq, void *data)
+{
+	struct gmemu_device *gdev = data;
+	struct gmemu_mbox *mbox = &gdev->mbox;
+	const struct gmemu_msg *ring = mbox->f2h.cpu;
+	u32 put;
+
+	while ((put = gmemu_read(gdev, GMEMU_REG_F2H_PUT)) != mbox->f2h_get) {
+		if (put >= 1u << GMEMU_F2H_LOG2) {
+			/* All ones: the device has left the bus. */
+			gmemu_lose(gdev, "the mailbox is out of order");
+			break;
+		}
+		/* The messages were written before PUT. */
+		dma_rmb();
+		while (mbox->f2h_get != put) {
+			struct gmemu_msg msg = ring[mbox->f2h_get];
+
+			mbox->f2h_get = (mbox->f2h_get + 1) & ((1u << GMEMU_F2H_LOG2) - 1);
+			gmemu_mbox_handle(gdev, &msg);
+		}
+		gmemu_write(gdev, GMEMU_REG_F2H_GET, mbox->f2h_get);
+	}
+	return IRQ_HANDLED;
+}
+
+/**
+ * gmemu_mbox_init - give the device the mailbox's rings
+ * @gdev: The device; its firmware is not running yet.
+ *
+ * Return: 0 or a negative errno.
+ */
+int gmemu_mbox_init(struct gmemu_device *gdev)
+{
+	struct gmemu_mbox *mbox = &gdev->mbox;
+	int ret;
+
+	mutex_init(&mbox->lock);
+	xa_init_flags(&mbox->calls, XA_FLAGS_LOCK_IRQ);
+	mbox->h2f_put = 0;
+	mbox->f2h_get = 0;
+	ret = gmemu_dma_alloc(gdev, &mbox->h2f, sizeof(struct gmemu_msg) << GMEMU_H2F_LOG2);
+	if (ret)
+		return ret;
+	ret = gmemu_dma_alloc(gdev, &mbox->f2h, sizeof(struct gmemu_msg) << GMEMU_F2H_LOG2);
+	if (ret) {
+		gmemu_dma_free(gdev, &mbox->h2f);
+		return ret;
+	}
+	gmemu_write64(gdev, GMEMU_REG_H2F_BASE, mbox->h2f.bus);
+	gmemu_write(gdev, GMEMU_REG_H2F_SIZE_LOG2, GMEMU_H2F_LOG2);
+	gmemu_write64(gdev, GMEMU_REG_F2H_BASE, mbox->f2h.bus);
+	gmemu_write(gdev, GMEMU_REG_F2H_SIZE_LOG2, GMEMU_F2H_LOG2);
+	return 0;
+}
+
+/**
+ * gmemu_mbox_fini - undo gmemu_mbox_init()
+ * @gdev: The device, which has been reset.
+ */
+void gmemu_mbox_fini(struct gmemu_device *gdev)
+{
+	gmemu_dma_free(gdev, &gdev->mbox.f2h);
+	gmemu_dma_free(gdev, &gdev->mbox.h2f);
+	xa_destroy(&gdev->mbox.calls);
+	mutex_destroy(&gdev->mbox.lock);
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shared virtual memory: every call of this driver into GMEM.
+ *
+ * tests/ check that no other file calls it and that this one stays under 100
+ * lines of code.
+ */
+#include <linux/gmem.h>
+#include <linux/sizes.h>
+
+#include "gmemu_drv.h"
+
+bool gmemu_svm_enabled(void)
+{
+	return gmem_is_enabled();
+}
+
+/* Device addresses end where the device's bits do, or the process's. */
+static unsigned long gmemu_va_end(struct gmemu_device *gdev)
+{
+	return min_t(u64, TASK_SIZE_MAX, 1ull << gdev->va_bits);
+}
+
+/**
+ * gmemu_svm_init - make the device and its DRAM known to GMEM
+ * @gdev: The device; everything behind gmemu_gm_mmu works.
+ *
+ * Return: 0 or a negative errno, -EOPNOTSUPP: GMEM is off.
+ */
+int gmemu_svm_init(struct gmemu_device *gdev)
+{
+	struct gm_dev *gm;
+	int ret;
+
+	gdev->hnid = -1;
+	if (!gmem_is_enabled())
+		return -EOPNOTSUPP;
+	ret = gm_dev_create(&gmemu_gm_mmu, gdev, GM_DEV_CAP_REPLAYABLE, &gm);
+	if (ret)
+		return gm_ret_to_errno(ret);
+	gm->dma_dev = gdev->drm.dev;
+	ret = gm_dev_register_physmem(gm, gdev->dram_begin, gdev->dram_size);
+	if (ret) {
+		gm_dev_destroy(gm);
+		return gm_ret_to_errno(ret);
+	}
+	gdev->hnid = first_node(gm->registered_hnodes);
+	gdev->gm = gm;
+	return 0;
+}
+
+/**
+ * gmemu_svm_fini - undo gmemu_svm_init(); brings home what is in the DRAM
+ * @gdev: The device; it has no contexts any more.
+ */
+void gmemu_svm_fini(struct gmemu_device *gdev)
+{
+	if (!gdev->gm)
+		return;
+	gm_dev_unregister_physmem(gdev->gm, gdev->hnid);
+	gm_dev_destroy(gdev->gm);
+	gdev->gm = NULL;
+	gdev->hnid = -1;
+}
+
+/**
+ * gmemu_svm_bind - share the calling process's address space with the device
+ * @gdev: The device.
+ * @ctx: Gets its id.
+ *
+ * Return: 0 or a negative errno.
+ */
+int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx)
+{
+	int ret;
+
+	ret = gm_as_create(0, gmemu_va_end(gdev), &ctx->as);
+	if (ret)
+		return ret == GM_RET_PAGE_EXIST ? -EBUSY : gm_ret_to_errno(ret);
+	ret = gm_as_attach(ctx->as, gdev->gm, GM_MMU_MODE_COHERENT_EXCLUSIVE, true, &ctx->gm);
+	if (ret) {
+		gm_as_destroy(ctx->as);
+		ctx->as = NULL;
+		return ret == GM_RET_PAGE_EXIST ? -ENOSPC : gm_ret_to_errno(ret);
+	}
+	ctx->gm->priv = ctx;
+	ctx->id = gmemu_pmap_id(ctx->gm->pmap);
+	return 0;
+}
+
+/**
+ * gmemu_svm_unbind - undo gmemu_svm_bind(); nothing of it runs any more
+ * @ctx: The context.
+ */
+void gmemu_svm_unbind(struct gmemu_context *ctx)
+{
+	struct gm_as *as;
+
+	mutex_lock(&ctx->svm_lock);
+	as = ctx->as;
+	ctx->as = NULL;
+	ctx->gm = NULL;
+	mutex_unlock(&ctx->svm_lock);
+	if (as)
+		gm_as_destroy(as);
+}
+
+/**
+ * gmemu_svm_fault - serve faults
+ * @ctx: The context.
+ * @reqs: Sorted by address; each gets its result.
+ * @nr: Their number.
+ *
+ * Return: Of enum gm_ret, GM_RET_KILLED: the context is going away.
+ */
+int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsigned int nr)
+{
+	int ret = GM_RET_KILLED;
+
+	mutex_lock(&ctx->svm_lock);
+	if (ctx->gm)
+		ret = gm_dev_fault_batch(ctx->gm, reqs, nr);
+	mutex_unlock(&ctx->svm_lock);
+	return ret;
+}
+
+/**
+ * gmemu_svm_stats - add what GMEM counted for a context
+ * @ctx: The context.
+ * @stats: Where to.
+ */
+void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats)
+{
+	struct gm_stats gm = {};
+
+	mutex_lock(&ctx->svm_lock);
+	if (ctx->gm)
+		gm_context_stats(ctx->gm, &gm);
+	mutex_unlock(&ctx->svm_lock);
+	stats->pages_to_device += gm.pages_to_device;
+	stats->pages_to_host += gm.pages_to_host;
+	stats->pages_mapped_remote += gm.pages_mapped_remote;
+	stats->pages_zeroed_on_device += gm.pages_zeroed;
+	stats->fault_ns += gm.fault_ns;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM gmemu
+
+#if !defined(__GMEMU_TRACE_H__) || defined(TRACE_HEADER_MULTI_READ)
+#define __GMEMU_TRACE_H__
+
+#include <linux/tracepoint.h>
+
+TRACE_EVENT(gmemu_fault,
+	TP_PROTO(u32 ctx, u64 va, u8 access, u8 type, u16 queue, u8 client),
+	TP_ARGS(ctx, va, access, type, queue, client),
+	TP_STRUCT__entry(
+		__field(u64, va)
+		__field(u32, ctx)
+		__field(u16, queue)
+		__field(u8, access)
+		__field(u8, type)
+		__field(u8, client)
+	),
+	TP_fast_assign(
+		__entry->va = va;
+		__entry->ctx = ctx;
+		__entry->queue = queue;
+		__entry->access = access;
+		__entry->type = type;
+		__entry->client = client;
+	),
+	TP_printk("ctx=%u va=0x%llx access=%u type=%u queue=%u client=%u",
+		  __entry->ctx, __entry->va, __entry->access, __entry->type,
+		  __entry->queue, __entry->client)
+);
+
+TRACE_EVENT(gmemu_served,
+	TP_PROTO(u32 ctx, u64 va, u32 access, int ret),
+	TP_ARGS(ctx, va, access, ret),
+	TP_STRUCT__entry(
+		__field(u64, va)
+		__field(u32, ctx)
+		__field(u32, access)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->va = va;
+		__entry->ctx = ctx;
+		__entry->access = access;
+		__entry->ret = ret;
+	),
+	TP_printk("ctx=%u va=0x%llx access=%u gm_ret=%d",
+		  __entry->ctx, __entry->va, __entry->access, __entry->ret)
+);
+
+TRACE_EVENT(gmemu_replay,
+	TP_PROTO(bool tried),
+	TP_ARGS(tried),
+	TP_STRUCT__entry(__field(bool, tried)),
+	TP_fast_assign(__entry->tried = tried;),
+	TP_printk("wait=%d", __entry->tried)
+);
+
+TRACE_EVENT(gmemu_cancel,
+	TP_PROTO(u32 ctx, u64 va, u8 reason),
+	TP_ARGS(ctx, va, reason),
+	TP_STRUCT__entry(
+		__field(u64, va)
+		__field(u32, ctx)
+		__field(u8, reason)
+	),
+	TP_fast_assign(
+		__entry->va = va;
+		__entry->ctx = ctx;
+		__entry->reason = reason;
+	),
+	TP_printk("ctx=%u va=0x%llx reason=%u", __entry->ctx, __entry->va, __entry->reason)
+);
+
+TRACE_EVENT(gmemu_inval,
+	TP_PROTO(u32 ctx, u64 va, u64 size),
+	TP_ARGS(ctx, va, size),
+	TP_STRUCT__entry(
+		__field(u64, va)
+		__field(u64, size)
+		__field(u32, ctx)
+	),
+	TP_fast_assign(
+		__entry->va = va;
+		__entry->size = size;
+		__entry->ctx = ctx;
+	),
+	TP_printk("ctx=%u va=0x%llx size=0x%llx", __entry->ctx, __entry->va, __entry->size)
+);
+
+#endif /* __GMEMU_TRACE_H__ */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE gmemu_trace
+#include <trace/define_trace.h>
