@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the launcher and the guest's init say to each other.
+ *
+ * Standard streams travel as plain bytes on virtio-serial ports of their own.
+ * Everything else is a line of text on the control port:
+ *
+ *   guest to host                        host to guest
+ *     start MS         program starts      eof BYTES     stdin ends after BYTES
+ *     exit CODE OUT ERR                    size ROWS COLS  of the terminal
+ *     log TEXT         for --verbose       signal NUMBER to the program
+ *     fail TEXT        init gives up
+ *
+ * Byte counts end a stream exactly: neither side depends on when the other port's
+ * hangup is noticed.
+ *
+ * The guest's configuration is the file kConfigPath in the initramfs: strings
+ * "key=value", each ended by NUL, so that arguments may hold any byte.
+ */
+#pragma once
+
+namespace gmemu::protocol {
+
+inline constexpr char kPortControl[] = "gmemu.control";
+inline constexpr char kPortStdin[] = "gmemu.stdin";
+inline constexpr char kPortStdout[] = "gmemu.stdout";
+inline constexpr char kPortStderr[] = "gmemu.stderr";
+
+inline constexpr char kTagRoot[] = "gmemu-root";
+inline constexpr char kTagShare[] = "gmemu-share";
+
+inline constexpr char kConfigPath[] = "/gmemu/config";
+inline constexpr char kModuleDir[] = "/gmemu/modules";
+inline constexpr char kFirmwareDir[] = "/gmemu/firmware";
+
+/* Keys of the configuration. */
+inline constexpr char kKeyArg[] = "arg"; /* repeated, in order */
+inline constexpr char kKeyEnv[] = "env"; /* repeated, NAME=VALUE */
+inline constexpr char kKeyCwd[] = "cwd";
+inline constexpr char kKeyShare[] = "share"; /* "ro PATH" or "rw PATH" of kTagShare */
+inline constexpr char kKeyModule[] = "module"; /* repeated: "FILE PARAMETERS" */
+inline constexpr char kKeyPty[] = "pty"; /* "1": the program gets a terminal */
+
+/* Exit codes of a program that could not be started, as a shell has them. */
+inline constexpr int kExitNotExecutable = 126;
+inline constexpr int kExitNotFound = 127;
+inline constexpr int kExitSignalBase = 128;
+
+} // namespace gmemu::protocol

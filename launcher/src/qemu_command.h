@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which QEMU, and its command line. */
+#pragma once
+
+#include "paths.h"
+#include "run_options.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace gmemu {
+
+struct Qemu {
+	std::filesystem::path program;
+	std::filesystem::path plugin; /* empty: the device is built in */
+	std::string version;
+	bool intree = false;
+};
+
+/* Throws Error, saying what to install or build, when there is none that fits. */
+Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device);
+
+/* "10.0.2" out of the answer to --version; empty when it is not QEMU's. */
+std::string parse_qemu_version(const std::string &answer);
+
+/* Descriptors QEMU inherits. */
+struct QemuFds {
+	int console = -1;
+	int control = -1;
+	int in = -1;
+	int out = -1;
+	int err = -1;
+};
+
+struct QemuCommandInput {
+	const Paths &paths;
+	const RunOptions &options;
+	const Qemu &qemu;
+	std::filesystem::path kernel;
+	std::filesystem::path initramfs;
+	std::filesystem::path share; /* empty: none */
+	bool kvm = false;
+	QemuFds fds;
+};
+
+std::vector<std::string> qemu_command(const QemuCommandInput &input);
+
+/* The kernel's command line. */
+std::string kernel_command_line(const RunOptions &options);
+
+} // namespace gmemu
