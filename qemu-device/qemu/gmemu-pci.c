@@ -162,7 +162,8 @@ static void gmemu_log(void *opaque, enum gmemu_log_level level, const char *text
 {
     switch (level) {
     case GMEMU_LOG_ERROR:
-        error_report("gmemu: %s", text);
+        /* The launcher knows a dead device by these words. */
+        error_report("gmemu: device failed: %s", text);
         break;
     case GMEMU_LOG_GUEST_ERROR:
         if (qemu_loglevel_mask(LOG_GUEST_ERROR)) {
