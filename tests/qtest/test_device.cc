@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The device as a guest's PCI code meets it, in QEMU. */
+#include "gmemu_regs.h"
+#include "qtest_machine.h"
+
+#include <catch2/catch_session.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+using namespace gmemu::qtest;
+
+namespace {
+
+constexpr unsigned kCapPm = 0x01, kCapExpress = 0x10, kCapMsix = 0x11;
+constexpr unsigned kDevCap = 4, kDevCtl = 8; /* in the express capability */
+constexpr uint32_t kDevCapFlr = 1u << 28;
+constexpr uint32_t kDevCtlFlr = 1u << 15;
+
+/* Guest memory the tests use. */
+constexpr uint64_t kRing = 0x100000, kSource = 0x200000, kTarget = 0x300000, kFence = 0x400000;
+constexpr uint64_t kMessage = 0x500000; /* MSI-X messages are sent here, into memory */
+
+void set_vector(Machine &m, unsigned vector, uint32_t data)
+{
+    const uint64_t entry = Machine::kBar4 + 16 * vector;
+
+    m.write(entry, kMessage + 4 * vector, 4);
+    m.write(entry + 4, 0, 4);
+    m.write(entry + 8, data, 4);
+    m.write(entry + 12, 0, 4); /* not masked */
+}
+
+void enable_msix(Machine &m) { m.config_write(m.find_capability(kCapMsix) + 2, 0x8000, 2); }
+
+class CopyRing {
+public:
+    explicit CopyRing(Machine &m) : m_(m)
+    {
+        m_.set_reg32(GMEMU_REG_CTRL, GMEMU_CTRL_ENABLE);
+        m_.set_reg64(GMEMU_REG_COPY_BASE, kRing);
+        m_.set_reg32(GMEMU_REG_COPY_SIZE_LOG2, 4);
+        m_.set_reg32(GMEMU_REG_COPY_CTRL, GMEMU_COPY_CTRL_ENABLE);
+    }
+
+    void push(gmemu_copy_op op, uint64_t src, uint64_t dst, uint64_t len, unsigned flags)
+    {
+        gmemu_copy_desc desc = {};
+
+        desc.src = src;
+        desc.dst = dst;
+        desc.len = len;
+        desc.op = static_cast<uint8_t>(op);
+        desc.flags = static_cast<uint8_t>(flags);
+        m_.write_memory(kRing + sizeof(desc) * put_, {reinterpret_cast<uint8_t *>(&desc), sizeof(desc)});
+        put_ = (put_ + 1) % 16;
+    }
+
+    /* Rings the doorbell behind a fence and waits for it. Returns its error count, -1 if it never came. */
+    int finish(unsigned flags = 0)
+    {
+        const uint64_t value = ++fences_;
+
+        push(GMEMU_COPY_OP_FENCE, value, kFence, 0, flags);
+        m_.set_reg32(GMEMU_REG_COPY_PUT, put_);
+        if (!eventually([&] { return m_.read(kFence, 8) == value; }))
+            return -1;
+        return static_cast<int>(m_.read(kFence + 8, 4));
+    }
+
+private:
+    Machine &m_;
+    uint32_t put_ = 0;
+    uint64_t fences_ = 0;
+};
+
+std::vector<uint8_t> pattern(size_t size)
+{
+    std::vector<uint8_t> bytes(size);
+
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = static_cast<uint8_t>(i * 7 + i / 251);
+    return bytes;
+}
+
+} // namespace
+
+TEST_CASE("configuration space tells what the device is", "[pci]")
+{
+    Machine m;
+
+    CHECK(m.config_read(0, 2) == GMEMU_PCI_VENDOR_ID);
+    CHECK(m.config_read(2, 2) == GMEMU_PCI_DEVICE_ID);
+    CHECK(m.config_read(8, 1) == GMEMU_PCI_REVISION);
+    CHECK(m.config_read(10, 2) == GMEMU_PCI_CLASS);
+    CHECK(m.bar_size(GMEMU_BAR_REGS) == GMEMU_BAR0_SIZE);
+    CHECK((m.config_read(0x10, 1) & 0xf) == 4); /* 64-bit, not prefetchable */
+    CHECK(m.bar_size(GMEMU_BAR_MSIX) == 4096);
+
+    const unsigned msix = m.find_capability(kCapMsix);
+    REQUIRE(msix);
+    CHECK((m.config_read(msix + 2, 2) & 0x7ff) == GMEMU_NUM_VECTORS - 1);
+    CHECK((m.config_read(msix + 4, 4) & 7) == GMEMU_BAR_MSIX);
+    const unsigned express = m.find_capability(kCapExpress);
+    REQUIRE(express);
+    CHECK((m.config_read(express + kDevCap, 4) & kDevCapFlr));
+    CHECK(m.find_capability(kCapPm));
+}
+
+TEST_CASE("identification registers follow the properties", "[registers]")
+{
+    Machine m("gmemu,cores=3,dram=64M,check=off");
+    m.enable();
+
+    CHECK(m.reg32(GMEMU_REG_ID) == GMEMU_ID);
+    CHECK(m.reg32(GMEMU_REG_VERSION) >> 16 == GMEMU_VERSION_MAJOR);
+    CHECK(m.reg32(GMEMU_REG_CORES) == 3);
+    CHECK(m.reg64(GMEMU_REG_DRAM_SIZE) == 64u << 20);
+    CHECK(m.reg32(GMEMU_REG_VA_BITS) == 48);
+    CHECK((m.reg64(GMEMU_REG_CAPS) & GMEMU_CAP_REPLAYABLE));
+    CHECK_FALSE((m.reg64(GMEMU_REG_CAPS) & GMEMU_CAP_COHERENT));
+    CHECK(m.reg32(GMEMU_REG_CHECK_MODE) == GMEMU_CHECK_OFF);
+    CHECK((m.reg64(GMEMU_REG_PAGE_SIZES) & 0x201000) == 0x201000);
+}
+
+TEST_CASE("defaults are four cores, 256 MiB and a checker that logs", "[registers]")
+{
+    Machine m;
+    m.enable();
+
+    CHECK(m.reg32(GMEMU_REG_CORES) == 4);
+    CHECK(m.reg64(GMEMU_REG_DRAM_SIZE) == 256u << 20);
+    CHECK(m.reg32(GMEMU_REG_CHECK_MODE) == GMEMU_CHECK_LOG);
+}
+
+TEST_CASE("bad properties are refused with a reason", "[properties]")
+{
+    const auto [device, text] = GENERATE(table<std::string, std::string>({
+        {"gmemu,cores=0", "core"},
+        {"gmemu,cores=65", "core"},
+        {"gmemu,dram=3M", "2 MiB"},
+        {"gmemu,check=maybe", "check"},
+        {"gmemu,coherent=on", "coherent"},
+        {"gmemu,replayable=off", "replayable"},
+    }));
+    const StartFailure failure = expect_refusal(device);
+
+    INFO(device << " said: " << failure.message);
+    CHECK(failure.exit_code == 1);
+    CHECK(failure.message.find(text) != std::string::npos);
+}
+
+TEST_CASE("an undefined register reads as zero and is reported", "[registers]")
+{
+    Machine m;
+    m.enable();
+    constexpr uint32_t undefined = 0xf000;
+
+    CHECK(m.reg32(undefined) == 0);
+    CHECK(m.reg32(GMEMU_REG_ERROR) == GMEMU_ERR_BAD_REG);
+    CHECK(m.reg32(GMEMU_REG_CHECK_CODE) == GMEMU_CHK_REG_UNDEFINED);
+    CHECK(m.reg64(GMEMU_REG_CHECK_INFO) == undefined);
+}
+
+TEST_CASE("a register of 64 bits is written whole or in halves", "[registers]")
+{
+    Machine m;
+    m.enable();
+
+    m.set_reg64(GMEMU_REG_CTX_BASE, 0x1234567000);
+    CHECK(m.reg64(GMEMU_REG_CTX_BASE) == 0x1234567000);
+    m.set_reg32(GMEMU_REG_CTX_BASE, 0x89abc000);
+    m.set_reg32(GMEMU_REG_CTX_BASE + 4, 0x77);
+    CHECK(m.reg64(GMEMU_REG_CTX_BASE) == 0x7789abc000);
+    CHECK(m.reg32(GMEMU_REG_CHECK_COUNT) == 0);
+}
+
+TEST_CASE("the copy engine moves memory to the device and back", "[dma]")
+{
+    Machine m;
+    m.enable();
+    CopyRing ring(m);
+    const uint64_t local = m.reg64(GMEMU_REG_DRAM_RESERVED);
+    const auto data = pattern(64 << 10);
+
+    m.write_memory(kSource, data);
+    ring.push(GMEMU_COPY_OP_COPY, kSource, local, data.size(), GMEMU_COPY_DST_LOCAL);
+    ring.push(GMEMU_COPY_OP_COPY, local, kTarget, data.size(), GMEMU_COPY_SRC_LOCAL);
+    CHECK(ring.finish() == 0);
+    CHECK(m.read_memory(kTarget, data.size()) == data);
+    CHECK(m.reg64(GMEMU_REG_COPY_BYTES) == 2 * data.size());
+}
+
+TEST_CASE("the copy engine fills", "[dma]")
+{
+    Machine m;
+    m.enable();
+    CopyRing ring(m);
+
+    ring.push(GMEMU_COPY_OP_FILL, 0x1122334455667788, kTarget, 4096, 0);
+    CHECK(ring.finish() == 0);
+    CHECK(m.read(kTarget, 8) == 0x1122334455667788);
+    CHECK(m.read(kTarget + 4088, 8) == 0x1122334455667788);
+    CHECK(m.read(kTarget + 4096, 8) == 0);
+}
+
+TEST_CASE("DMA to what is no memory is an error, not an access", "[dma]")
+{
+    Machine m;
+    m.enable();
+    CopyRing ring(m);
+
+    /* Its own registers, and a hole. */
+    const uint64_t target = GENERATE(Machine::kBar0 + GMEMU_REG_CTRL, uint64_t(1) << 45);
+    ring.push(GMEMU_COPY_OP_FILL, 0, target, 8, 0);
+    CHECK(ring.finish() == 1);
+    CHECK((m.reg32(GMEMU_REG_CTRL) & GMEMU_CTRL_ENABLE));
+}
+
+TEST_CASE("a fence interrupts through MSI-X", "[msix]")
+{
+    Machine m;
+    m.enable();
+    set_vector(m, GMEMU_VEC_COMPLETION, 0xfeed);
+    enable_msix(m);
+    CopyRing ring(m);
+
+    CHECK(ring.finish(GMEMU_COPY_IRQ) == 0);
+    CHECK(eventually([&] { return m.read(kMessage + 4 * GMEMU_VEC_COMPLETION, 4) == 0xfeed; }));
+}
+
+TEST_CASE("a masked vector stays pending until it is unmasked", "[msix]")
+{
+    Machine m;
+    m.enable();
+    set_vector(m, GMEMU_VEC_COMPLETION, 0xbeef);
+    m.write(Machine::kBar4 + 16 * GMEMU_VEC_COMPLETION + 12, 1, 4);
+    enable_msix(m);
+    CopyRing ring(m);
+    const uint64_t pba = Machine::kBar4 + (m.config_read(m.find_capability(kCapMsix) + 8, 4) & ~7u);
+
+    CHECK(ring.finish(GMEMU_COPY_IRQ) == 0);
+    CHECK(eventually([&] { return (m.read(pba, 8) & (1u << GMEMU_VEC_COMPLETION)) != 0; }));
+    CHECK(m.read(kMessage + 4 * GMEMU_VEC_COMPLETION, 4) == 0);
+    m.write(Machine::kBar4 + 16 * GMEMU_VEC_COMPLETION + 12, 0, 4);
+    CHECK(eventually([&] { return m.read(kMessage + 4 * GMEMU_VEC_COMPLETION, 4) == 0xbeef; }));
+}
+
+TEST_CASE("without bus mastering there is no DMA", "[dma]")
+{
+    Machine m;
+    m.enable(false);
+
+    CHECK((m.reg32(GMEMU_REG_STATUS) & GMEMU_STATUS_DMA_OFF));
+    m.enable(true);
+    CHECK_FALSE((m.reg32(GMEMU_REG_STATUS) & GMEMU_STATUS_DMA_OFF));
+    CopyRing ring(m);
+    CHECK(ring.finish() == 0);
+    m.enable(false);
+    CHECK((m.reg32(GMEMU_REG_STATUS) & GMEMU_STATUS_DMA_OFF));
+    m.write(kTarget, 0x55, 8);
+    ring.push(GMEMU_COPY_OP_FILL, 0, kTarget, 8, 0);
+    m.set_reg32(GMEMU_REG_COPY_PUT, 2);
+    short_pause();
+    CHECK(m.read(kTarget, 8) == 0x55);
+}
+
+TEST_CASE("function level reset gives a new device", "[reset]")
+{
+    Machine m;
+    m.enable();
+    const uint64_t local = m.reg64(GMEMU_REG_DRAM_RESERVED);
+    {
+        CopyRing ring(m);
+
+        ring.push(GMEMU_COPY_OP_FILL, ~uint64_t(0), local, 4096, GMEMU_COPY_DST_LOCAL);
+        CHECK(ring.finish() == 0);
+    }
+    m.reg32(0xf000); /* leaves an error behind */
+    m.set_reg64(GMEMU_REG_CTX_BASE, 0x8000);
+    m.config_write(m.find_capability(kCapExpress) + kDevCtl, kDevCtlFlr, 2);
+
+    CHECK((m.config_read(4, 2) & 6) == 0);
+    m.enable();
+    CHECK(m.reg32(GMEMU_REG_CTRL) == 0);
+    CHECK(m.reg64(GMEMU_REG_CTX_BASE) == 0);
+    CHECK(m.reg32(GMEMU_REG_ERROR) == GMEMU_ERR_NONE);
+    CHECK(m.reg32(GMEMU_REG_CHECK_COUNT) == 0);
+    CHECK(m.reg32(GMEMU_REG_COPY_PUT) == 0);
+    CHECK(m.reg32(GMEMU_REG_COPY_CTRL) == 0);
+    CHECK((m.reg32(GMEMU_REG_STATUS) & GMEMU_STATUS_READY));
+
+    CopyRing ring(m);
+    m.write(kTarget, 0x55, 8);
+    ring.push(GMEMU_COPY_OP_COPY, local, kTarget, 4096, GMEMU_COPY_SRC_LOCAL);
+    CHECK(ring.finish() == 0);
+    CHECK(m.read(kTarget, 8) == 0); /* local DRAM was cleared */
+}
+
+TEST_CASE("reset while the copy engine works", "[reset]")
+{
+    Machine m;
+    m.enable();
+
+    for (int round = 0; round < 20; round++) {
+        CopyRing ring(m);
+
+        for (int i = 0; i < 8; i++)
+            ring.push(GMEMU_COPY_OP_COPY, 0, 32 << 20, 16 << 20, GMEMU_COPY_DST_LOCAL);
+        m.set_reg32(GMEMU_REG_COPY_PUT, 8);
+        if (round % 2)
+            m.set_reg32(GMEMU_REG_CTRL, GMEMU_CTRL_RESET);
+        else
+            m.config_write(m.find_capability(kCapExpress) + kDevCtl, kDevCtlFlr, 2);
+        m.enable();
+        CHECK(m.reg32(GMEMU_REG_COPY_GET) == 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (qemu_path().empty()) {
+        fprintf(stderr, "skipped: there is no QEMU with the device built in (scripts/qemu.sh intree)\n");
+        return 77; /* Meson's code for it */
+    }
+    return Catch::Session().run(argc, argv);
+}
