@@ -64,6 +64,10 @@ unpack() {
 			--exclude='*/drivers/gpu/drm/amd/include/asic_reg' \
 			--exclude='*/boot/dts'
 	echo "$version" >"$DIR/src.new/.gmemu-version"
+	# Unpacked files are as old as the package, so kbuild would not see that they
+	# are others than those an object was compiled from.
+	if [[ $(cat "$DIR/version" 2>/dev/null) != "$version" ]]; then rm -rf "$DIR/base" "$DIR/debug"; fi
+	echo "$version" >"$DIR/version"
 	mv "$DIR/src.new" "$SRC"
 	rm -rf "$DIR/download"
 }

@@ -146,7 +146,17 @@ plant() {
 	END
 }
 
-intree_stamp() { hash_words "$(cat "$SRC/.gmemu-version")" "${INTREE_OPTIONS[@]}" "$(hash_of "${BASH_SOURCE[0]}")"; }
+intree_stamp() { hash_words "$(cat "$SRC/.gmemu-version")" "${INTREE_OPTIONS[@]}" "$(declare -f plant)"; }
+
+# All that decides what the finished program is.
+intree_inputs() {
+	hash_words "$(intree_stamp)" "$(hash_of "$1" "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
+}
+
+intree_fresh() {
+	[[ -x $DIR/build/qemu-system-x86_64 && -f $DIR/build/.gmemu-built && -f $SRC/.gmemu-version ]] &&
+		[[ $(<"$DIR/build/.gmemu-built") == "$(intree_inputs "$1")" ]]
+}
 
 configure_intree() {
 	plant
@@ -164,6 +174,7 @@ intree() {
 	local core=$1 lib=$DIR/prefix/lib/libgmemu_core.a
 	[[ -f $core ]] || die "$core does not exist; it is the library meson builds as gmemu_core"
 	core=$(realpath "$core")
+	if intree_fresh "$core"; then return; fi
 	cache_lock qemu
 	source_tree
 	mkdir -p "$(dirname "$lib")"
@@ -175,7 +186,9 @@ intree() {
 	fi
 	plant
 	[[ -f $DIR/build/qemu-system-x86_64 ]] || say "the first build of QEMU takes about 8 minutes on 2 cores"
+	rm -f "$DIR/build/.gmemu-built"
 	step "building QEMU with the device" "$GMEMU_LOGS/qemu-intree-build.log" ninja_intree
+	intree_inputs "$core" >"$DIR/build/.gmemu-built"
 }
 
 mkdir -p "$GMEMU_LOGS"
