@@ -11,49 +11,49 @@ namespace gmemu::init {
 
 static std::string read_all(const char *path)
 {
-	std::string text;
-	char buffer[4096];
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    std::string text;
+    char buffer[4096];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return text;
-	for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;)
-		text.append(buffer, static_cast<size_t>(n));
-	close(fd);
-	return text;
+    if (fd < 0)
+        return text;
+    for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;)
+        text.append(buffer, static_cast<size_t>(n));
+    close(fd);
+    return text;
 }
 
 Config read_config(const char *path)
 {
-	using namespace protocol;
-	Config config;
-	const std::string text = read_all(path);
-	std::string_view rest = text;
+    using namespace protocol;
+    Config config;
+    const std::string text = read_all(path);
+    std::string_view rest = text;
 
-	while (!rest.empty()) {
-		const size_t end = rest.find('\0');
-		const std::string_view line = rest.substr(0, end);
-		const size_t equals = line.find('=');
+    while (!rest.empty()) {
+        const size_t end = rest.find('\0');
+        const std::string_view line = rest.substr(0, end);
+        const size_t equals = line.find('=');
 
-		rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
-		if (equals == line.npos)
-			continue;
-		const std::string_view key = line.substr(0, equals);
-		std::string value(line.substr(equals + 1));
-		if (key == kKeyArg)
-			config.args.push_back(std::move(value));
-		else if (key == kKeyEnv)
-			config.env.push_back(std::move(value));
-		else if (key == kKeyModule)
-			config.modules.push_back(std::move(value));
-		else if (key == kKeyCwd)
-			config.cwd = std::move(value);
-		else if (key == kKeyShare)
-			config.share = std::move(value);
-		else if (key == kKeyPty)
-			config.pty = value == "1";
-	}
-	return config;
+        rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
+        if (equals == line.npos)
+            continue;
+        const std::string_view key = line.substr(0, equals);
+        std::string value(line.substr(equals + 1));
+        if (key == kKeyArg)
+            config.args.push_back(std::move(value));
+        else if (key == kKeyEnv)
+            config.env.push_back(std::move(value));
+        else if (key == kKeyModule)
+            config.modules.push_back(std::move(value));
+        else if (key == kKeyCwd)
+            config.cwd = std::move(value);
+        else if (key == kKeyShare)
+            config.share = std::move(value);
+        else if (key == kKeyPty)
+            config.pty = value == "1";
+    }
+    return config;
 }
 
 } // namespace gmemu::init

@@ -8,12 +8,12 @@
 namespace gmemu::init {
 
 struct Config {
-	std::vector<std::string> args;
-	std::vector<std::string> env;
-	std::vector<std::string> modules; /* "FILE PARAMETERS" */
-	std::string cwd = "/";
-	std::string share; /* "ro PATH", "rw PATH" or empty */
-	bool pty = false;
+    std::vector<std::string> args;
+    std::vector<std::string> env;
+    std::vector<std::string> modules; /* "FILE PARAMETERS" */
+    std::string cwd = "/";
+    std::string share; /* "ro PATH", "rw PATH" or empty */
+    bool pty = false;
 };
 
 /* Throws nothing; a missing file gives an empty configuration. */

@@ -26,57 +26,57 @@ using namespace gmemu::init;
 
 static void load_module(const Ports &ports, const std::string &line)
 {
-	const size_t space = line.find(' ');
-	const std::string name = line.substr(0, space);
-	const std::string parameters = space == line.npos ? "" : line.substr(space + 1);
-	const std::string path = std::string(protocol::kModuleDir) + "/" + name;
-	const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const size_t space = line.find(' ');
+    const std::string name = line.substr(0, space);
+    const std::string parameters = space == line.npos ? "" : line.substr(space + 1);
+    const std::string path = std::string(protocol::kModuleDir) + "/" + name;
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || syscall(SYS_finit_module, fd, parameters.c_str(), 0))
-		send(ports, "log cannot load the kernel module %s: %s", name.c_str(), strerror(errno));
-	close(fd);
+    if (fd < 0 || syscall(SYS_finit_module, fd, parameters.c_str(), 0))
+        send(ports, "log cannot load the kernel module %s: %s", name.c_str(), strerror(errno));
+    close(fd);
 }
 
 static unsigned long long uptime_ms()
 {
-	timespec now;
+    timespec now;
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return static_cast<unsigned long long>(now.tv_sec) * 1000 +
-	       static_cast<unsigned long long>(now.tv_nsec) / 1000000;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<unsigned long long>(now.tv_sec) * 1000 +
+           static_cast<unsigned long long>(now.tv_nsec) / 1000000;
 }
 
 [[noreturn]] static void power_off()
 {
-	/* QEMU runs with -no-reboot: this ends it, and needs no ACPI. */
-	sync();
-	reboot(RB_AUTOBOOT);
-	for (;;)
-		pause();
+    /* QEMU runs with -no-reboot: this ends it, and needs no ACPI. */
+    sync();
+    reboot(RB_AUTOBOOT);
+    for (;;)
+        pause();
 }
 
 int main()
 {
-	mount_kernel_filesystems();
+    mount_kernel_filesystems();
 
-	const Config config = read_config(protocol::kConfigPath);
-	Ports ports;
-	if (!open_ports(ports)) {
-		fputs("gmemu: the ports to the launcher did not appear (virtio-serial)\n", stderr);
-		power_off();
-	}
-	for (const std::string &module : config.modules)
-		load_module(ports, module);
-	const std::string error = mount_program_root(config.share);
-	if (!error.empty()) {
-		send(ports, "fail %s", error.c_str());
-		power_off();
-	}
-	send(ports, "start %llu", uptime_ms());
-	const Outcome outcome = run_program(config, ports);
-	kill(-1, SIGKILL);
-	sync();
-	send(ports, "exit %d %llu %llu", outcome.code, static_cast<unsigned long long>(outcome.out_bytes),
-	     static_cast<unsigned long long>(outcome.err_bytes));
-	power_off();
+    const Config config = read_config(protocol::kConfigPath);
+    Ports ports;
+    if (!open_ports(ports)) {
+        fputs("gmemu: the ports to the launcher did not appear (virtio-serial)\n", stderr);
+        power_off();
+    }
+    for (const std::string &module : config.modules)
+        load_module(ports, module);
+    const std::string error = mount_program_root(config.share);
+    if (!error.empty()) {
+        send(ports, "fail %s", error.c_str());
+        power_off();
+    }
+    send(ports, "start %llu", uptime_ms());
+    const Outcome outcome = run_program(config, ports);
+    kill(-1, SIGKILL);
+    sync();
+    send(ports, "exit %d %llu %llu", outcome.code, static_cast<unsigned long long>(outcome.out_bytes),
+         static_cast<unsigned long long>(outcome.err_bytes));
+    power_off();
 }

@@ -16,76 +16,73 @@ namespace gmemu::init {
 static const std::string k9pOptions = "trans=virtio,version=9p2000.L,msize=512000";
 
 static int mount_at(const char *type, const std::string &where, unsigned long flags = 0,
-		    const std::string &options = {})
+                    const std::string &options = {})
 {
-	mkdir(where.c_str(), 0755);
-	return mount(type, where.c_str(), type, flags, options.c_str());
+    mkdir(where.c_str(), 0755);
+    return mount(type, where.c_str(), type, flags, options.c_str());
 }
 
-static std::string failure(const std::string &what)
-{
-	return what + ": " + strerror(errno);
-}
+static std::string failure(const std::string &what) { return what + ": " + strerror(errno); }
 
 void mount_kernel_filesystems()
 {
-	mount_at("proc", "/proc");
-	mount_at("sysfs", "/sys");
-	mount_at("devtmpfs", "/dev");
+    mount_at("proc", "/proc");
+    mount_at("sysfs", "/sys");
+    mount_at("devtmpfs", "/dev");
 }
 
 static void make_directories(const std::string &path)
 {
-	for (size_t slash = path.find('/', 1); slash != path.npos; slash = path.find('/', slash + 1))
-		mkdir(path.substr(0, slash).c_str(), 0755);
-	mkdir(path.c_str(), 0755);
+    for (size_t slash = path.find('/', 1); slash != path.npos; slash = path.find('/', slash + 1))
+        mkdir(path.substr(0, slash).c_str(), 0755);
+    mkdir(path.c_str(), 0755);
 }
 
 static std::string mount_share(const std::string &share)
 {
-	const bool writable = share.starts_with("rw ");
-	const std::string path = kNewRoot + share.substr(3);
+    const bool writable = share.starts_with("rw ");
+    const std::string path = kNewRoot + share.substr(3);
 
-	make_directories(path);
-	/* mmap: written pages reach the host at msync, munmap and sync; reads see its changes. */
-	if (mount(protocol::kTagShare, path.c_str(), "9p", writable ? 0 : MS_RDONLY,
-		  (k9pOptions + ",cache=mmap").c_str()))
-		return failure("cannot mount the shared directory " + share.substr(3));
-	return {};
+    make_directories(path);
+    /* mmap: written pages reach the host at msync, munmap and sync; reads see its changes. */
+    if (mount(protocol::kTagShare, path.c_str(), "9p", writable ? 0 : MS_RDONLY,
+              (k9pOptions + ",cache=mmap").c_str()))
+        return failure("cannot mount the shared directory " + share.substr(3));
+    return {};
 }
 
 std::string mount_program_root(const std::string &share)
 {
-	const std::string root = kNewRoot;
+    const std::string root = kNewRoot;
 
-	mkdir("/gmemu/lower", 0755);
-	/* The root does not change under us as far as programs care: cache without limits. */
-	if (mount(protocol::kTagRoot, "/gmemu/lower", "9p", MS_RDONLY, (k9pOptions + ",cache=loose").c_str()))
-		return failure("cannot mount the host's file system (9p)");
-	if (mount_at("tmpfs", "/gmemu/rw", 0, "mode=0755"))
-		return failure("cannot mount tmpfs");
-	mkdir("/gmemu/rw/upper", 0755);
-	mkdir("/gmemu/rw/work", 0755);
-	mkdir(kNewRoot, 0755);
-	if (mount("overlay", kNewRoot, "overlay", 0,
-		  "lowerdir=/gmemu/lower,upperdir=/gmemu/rw/upper,workdir=/gmemu/rw/work"))
-		return failure("cannot mount the overlay");
+    mkdir("/gmemu/lower", 0755);
+    /* The root does not change under us as far as programs care: cache without limits. */
+    if (mount(protocol::kTagRoot, "/gmemu/lower", "9p", MS_RDONLY, (k9pOptions + ",cache=loose").c_str()))
+        return failure("cannot mount the host's file system (9p)");
+    if (mount_at("tmpfs", "/gmemu/rw", 0, "mode=0755"))
+        return failure("cannot mount tmpfs");
+    mkdir("/gmemu/rw/upper", 0755);
+    mkdir("/gmemu/rw/work", 0755);
+    mkdir(kNewRoot, 0755);
+    if (mount("overlay", kNewRoot, "overlay", 0,
+              "lowerdir=/gmemu/lower,upperdir=/gmemu/rw/upper,workdir=/gmemu/rw/work"))
+        return failure("cannot mount the overlay");
 
-	mount_at("proc", root + "/proc");
-	mount_at("sysfs", root + "/sys");
-	mount_at("debugfs", root + "/sys/kernel/debug");
-	mount_at("tracefs", root + "/sys/kernel/tracing");
-	mount_at("devtmpfs", root + "/dev");
-	mount_at("devpts", root + "/dev/pts", 0, "ptmxmode=0666");
-	mount_at("tmpfs", root + "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-	mount_at("tmpfs", root + "/run", MS_NOSUID | MS_NODEV, "mode=0755");
-	symlink("/proc/self/fd", (root + "/dev/fd").c_str());
-	symlink("/proc/self/fd/0", (root + "/dev/stdin").c_str());
-	symlink("/proc/self/fd/1", (root + "/dev/stdout").c_str());
-	symlink("/proc/self/fd/2", (root + "/dev/stderr").c_str());
-	if (!share.empty())
-		return mount_share(share);
-	return {};
+    mount_at("proc", root + "/proc");
+    mount_at("sysfs", root + "/sys");
+    mount_at("debugfs", root + "/sys/kernel/debug");
+    mount_at("tracefs", root + "/sys/kernel/tracing");
+    mount_at("devtmpfs", root + "/dev");
+    mount_at("devpts", root + "/dev/pts", 0, "ptmxmode=0666");
+    mount_at("tmpfs", root + "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+    mount_at("tmpfs", root + "/run", MS_NOSUID | MS_NODEV, "mode=0755");
+    symlink("/proc/self/fd", (root + "/dev/fd").c_str());
+    symlink("/proc/self/fd/0", (root + "/dev/stdin").c_str());
+    symlink("/proc/self/fd/1", (root + "/dev/stdout").c_str());
+    symlink("/proc/self/fd/2", (root + "/dev/stderr").c_str());
+    if (!share.empty())
+        return mount_share(share);
+    return {};
 }
 
 } // namespace gmemu::init

@@ -8,10 +8,10 @@
 namespace gmemu::init {
 
 struct Ports {
-	int control = -1;
-	int in = -1;
-	int out = -1;
-	int err = -1;
+    int control = -1;
+    int in = -1;
+    int out = -1;
+    int err = -1;
 };
 
 /* Waits for the ports to appear. False when they do not. */

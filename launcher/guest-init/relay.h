@@ -10,9 +10,9 @@
 namespace gmemu::init {
 
 struct Outcome {
-	int code = 0; /* exit code, or 128 + signal */
-	uint64_t out_bytes = 0;
-	uint64_t err_bytes = 0;
+    int code = 0; /* exit code, or 128 + signal */
+    uint64_t out_bytes = 0;
+    uint64_t err_bytes = 0;
 };
 
 Outcome run_program(const Config &config, const Ports &ports);

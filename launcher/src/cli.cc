@@ -6,8 +6,8 @@
 #include "posix.h"
 #include "run_options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <map>
@@ -17,117 +17,118 @@ namespace gmemu {
 
 namespace {
 
-constexpr const char *kExitCodes = "Exit codes: the program's own; 126 it cannot be executed, 127 no such program,\n"
-				   "128+N signal N; 124 timeout, 125 gmemu itself, 254 the device failed for good,\n"
-				   "255 the guest's kernel panicked.";
+constexpr const char *kExitCodes =
+    "Exit codes: the program's own; 126 it cannot be executed, 127 no such program,\n"
+    "128+N signal N; 124 timeout, 125 gmemu itself, 254 the device failed for good,\n"
+    "255 the guest's kernel panicked.";
 
 /* Options that say what the guest is; the same for every subcommand that boots one. */
 void add_guest_options(CLI::App &app, RunOptions &o)
 {
-	static const std::map<std::string, QemuChoice> qemus = { { "auto", QemuChoice::automatic },
-								 { "stock", QemuChoice::stock },
-								 { "intree", QemuChoice::intree } };
-	static const std::map<std::string, ShareMode> shares = { { "rw", ShareMode::read_write },
-								 { "ro", ShareMode::read_only },
-								 { "off", ShareMode::off } };
+    static const std::map<std::string, QemuChoice> qemus = {
+        {"auto", QemuChoice::automatic}, {"stock", QemuChoice::stock}, {"intree", QemuChoice::intree}};
+    static const std::map<std::string, ShareMode> shares = {
+        {"rw", ShareMode::read_write}, {"ro", ShareMode::read_only}, {"off", ShareMode::off}};
 
-	app.add_option("--timeout", o.timeout_s, "Give up after so many seconds")->check(CLI::PositiveNumber);
-	app.add_option("--memory", o.memory, "Guest memory (default 1G)");
-	app.add_option("--cpus", o.cpus, "Guest CPUs (default 2)")->check(CLI::Range(1u, 64u));
-	app.add_option("--device", o.device, "Property of the device, KEY=VALUE (cores, dram, check, chaos); repeatable")
-		->allow_extra_args(false);
-	app.add_flag("!--no-device", o.with_device, "Boot without the gmemu device");
-	app.add_flag("!--no-gmem", o.with_gmem, "Boot with gmem=off");
-	app.add_flag("--debug-kernel", o.debug_kernel, "The kernel with KASAN, lockdep and DEBUG_VM");
-	app.add_option("--kernel", o.kernel, "Another kernel image (then without the driver)")->check(CLI::ExistingFile);
-	app.add_option("--firmware", o.firmware, "Another firmware image; 'none' for no file");
-	app.add_option("--append", o.append, "Add to the kernel's command line; repeatable")->allow_extra_args(false);
-	app.add_option("--module", o.modules, "Also load this kernel module (test_hmm); repeatable")
-		->allow_extra_args(false);
-	app.add_option("--driver-param", o.driver_parameters, "Parameters of gmemu.ko");
-	app.add_option("--env", o.env, "Pass NAME, or set NAME=VALUE, in the guest; repeatable")->allow_extra_args(false);
-	app.add_option("--share", o.share, "How the current directory is shared: rw (default), ro, off")
-		->transform(CLI::CheckedTransformer(shares, CLI::ignore_case));
-	app.add_option("--qemu", o.qemu, "Which QEMU: auto (default), stock, intree")
-		->transform(CLI::CheckedTransformer(qemus, CLI::ignore_case));
-	app.add_option("--qemu-arg", o.qemu_args, "One more word for QEMU's command line; repeatable")
-		->allow_extra_args(false);
-	app.add_option("--accel", o.accel, "auto (default: KVM where a probe proves it), tcg, kvm")
-		->check(CLI::IsMember({ "auto", "tcg", "kvm" }));
-	app.add_option("--dmesg", o.dmesg, "Write the guest's kernel messages to this file");
-	app.add_option("--qemu-log", o.qemu_log, "Write QEMU's and the device's messages to this file");
-	app.add_flag("--verbose", o.verbose, "Show the guest's console and QEMU's messages on standard error");
-	app.add_flag("--dry-run", o.dry_run, "Print QEMU's command line and stop");
+    app.add_option("--timeout", o.timeout_s, "Give up after so many seconds")->check(CLI::PositiveNumber);
+    app.add_option("--memory", o.memory, "Guest memory (default 1G)");
+    app.add_option("--cpus", o.cpus, "Guest CPUs (default 2)")->check(CLI::Range(1u, 64u));
+    app.add_option("--device", o.device,
+                   "Property of the device, KEY=VALUE (cores, dram, check, chaos); repeatable")
+        ->allow_extra_args(false);
+    app.add_flag("!--no-device", o.with_device, "Boot without the gmemu device");
+    app.add_flag("!--no-gmem", o.with_gmem, "Boot with gmem=off");
+    app.add_flag("--debug-kernel", o.debug_kernel, "The kernel with KASAN, lockdep and DEBUG_VM");
+    app.add_option("--kernel", o.kernel, "Another kernel image (then without the driver)")
+        ->check(CLI::ExistingFile);
+    app.add_option("--firmware", o.firmware, "Another firmware image; 'none' for no file");
+    app.add_option("--append", o.append, "Add to the kernel's command line; repeatable")
+        ->allow_extra_args(false);
+    app.add_option("--module", o.modules, "Also load this kernel module (test_hmm); repeatable")
+        ->allow_extra_args(false);
+    app.add_option("--driver-param", o.driver_parameters, "Parameters of gmemu.ko");
+    app.add_option("--env", o.env, "Pass NAME, or set NAME=VALUE, in the guest; repeatable")
+        ->allow_extra_args(false);
+    app.add_option("--share", o.share, "How the current directory is shared: rw (default), ro, off")
+        ->transform(CLI::CheckedTransformer(shares, CLI::ignore_case));
+    app.add_option("--qemu", o.qemu, "Which QEMU: auto (default), stock, intree")
+        ->transform(CLI::CheckedTransformer(qemus, CLI::ignore_case));
+    app.add_option("--qemu-arg", o.qemu_args, "One more word for QEMU's command line; repeatable")
+        ->allow_extra_args(false);
+    app.add_option("--accel", o.accel, "auto (default: KVM where a probe proves it), tcg, kvm")
+        ->check(CLI::IsMember({"auto", "tcg", "kvm"}));
+    app.add_option("--dmesg", o.dmesg, "Write the guest's kernel messages to this file");
+    app.add_option("--qemu-log", o.qemu_log, "Write QEMU's and the device's messages to this file");
+    app.add_flag("--verbose", o.verbose, "Show the guest's console and QEMU's messages on standard error");
+    app.add_flag("--dry-run", o.dry_run, "Print QEMU's command line and stop");
 }
 
-int run(const Paths &paths, const RunOptions &options)
-{
-	return run_guest(paths, options).code;
-}
+int run(const Paths &paths, const RunOptions &options) { return run_guest(paths, options).code; }
 
 int run_shell(const Paths &paths, RunOptions options)
 {
-	const char *shell = getenv("SHELL");
+    const char *shell = getenv("SHELL");
 
-	options.pty = isatty(0) && isatty(1);
-	if (options.args.empty())
-		options.args = { shell && *shell ? shell : "/bin/sh" };
-	return run(paths, options);
+    options.pty = isatty(0) && isatty(1);
+    if (options.args.empty())
+        options.args = {shell && *shell ? shell : "/bin/sh"};
+    return run(paths, options);
 }
 
 int run_demo(const Paths &paths, RunOptions options)
 {
-	if (!std::filesystem::exists(paths.demo_program()))
-		throw Error(fmt::format("the demo program {} is not built; build it with: ninja -C {}",
-					paths.demo_program().string(), paths.build.string()));
-	options.args.insert(options.args.begin(), paths.demo_program().string());
-	return run(paths, options);
+    if (!std::filesystem::exists(paths.demo_program()))
+        throw Error(fmt::format("the demo program {} is not built; build it with: ninja -C {}",
+                                paths.demo_program().string(), paths.build.string()));
+    options.args.insert(options.args.begin(), paths.demo_program().string());
+    return run(paths, options);
 }
 
 } // namespace
 
 int run_command_line(int argc, char **argv)
 {
-	const Paths paths = Paths::find();
-	CLI::App app("gmemu: a page-faulting accelerator in QEMU, and the Linux memory management that serves it",
-		     "gmemu");
-	RunOptions options;
+    const Paths paths = Paths::find();
+    CLI::App app("gmemu: a page-faulting accelerator in QEMU, and the Linux memory management that serves it",
+                 "gmemu");
+    RunOptions options;
 
-	app.require_subcommand(1);
-	app.footer("'gmemu COMMAND --help' tells more about each command.");
+    app.require_subcommand(1);
+    app.footer("'gmemu COMMAND --help' tells more about each command.");
 
-	CLI::App *run_app = app.add_subcommand("run", "Run a program of this host in the guest");
-	add_guest_options(*run_app, options);
-	run_app->add_option("program", options.args, "The program and its arguments; put -- before them");
-	run_app->footer(kExitCodes);
+    CLI::App *run_app = app.add_subcommand("run", "Run a program of this host in the guest");
+    add_guest_options(*run_app, options);
+    run_app->add_option("program", options.args, "The program and its arguments; put -- before them");
+    run_app->footer(kExitCodes);
 
-	CLI::App *shell_app = app.add_subcommand("shell", "A shell in the guest");
-	add_guest_options(*shell_app, options);
-	shell_app->add_option("program", options.args, "Instead of $SHELL");
+    CLI::App *shell_app = app.add_subcommand("shell", "A shell in the guest");
+    add_guest_options(*shell_app, options);
+    shell_app->add_option("program", options.args, "Instead of $SHELL");
 
-	CLI::App *demo_app = app.add_subcommand("demo", "CPU and device at work on the same malloc'd memory");
-	add_guest_options(*demo_app, options);
-	demo_app->add_option("arguments", options.args, "Arguments of the demo program");
+    CLI::App *demo_app = app.add_subcommand("demo", "CPU and device at work on the same malloc'd memory");
+    add_guest_options(*demo_app, options);
+    demo_app->add_option("arguments", options.args, "Arguments of the demo program");
 
-	/* What follows "--" is the program's, even if it looks like ours. */
-	char **end = argv + argc;
-	char **separator = std::find_if(argv + 1, end, [](const char *arg) { return std::string_view(arg) == "--"; });
-	try {
-		app.parse(static_cast<int>(separator - argv), argv);
-	} catch (const CLI::ParseError &error) {
-		return app.exit(error) ? kExitLauncher : 0;
-	}
-	if (separator != end)
-		options.args.insert(options.args.end(), separator + 1, end);
+    /* What follows "--" is the program's, even if it looks like ours. */
+    char **end = argv + argc;
+    char **separator =
+        std::find_if(argv + 1, end, [](const char *arg) { return std::string_view(arg) == "--"; });
+    try {
+        app.parse(static_cast<int>(separator - argv), argv);
+    } catch (const CLI::ParseError &error) {
+        return app.exit(error) ? kExitLauncher : 0;
+    }
+    if (separator != end)
+        options.args.insert(options.args.end(), separator + 1, end);
 
-	if (run_app->parsed()) {
-		if (options.args.empty())
-			throw Error("which program? For example: gmemu run -- uname -a");
-		return run(paths, options);
-	}
-	if (shell_app->parsed())
-		return run_shell(paths, options);
-	return run_demo(paths, options);
+    if (run_app->parsed()) {
+        if (options.args.empty())
+            throw Error("which program? For example: gmemu run -- uname -a");
+        return run(paths, options);
+    }
+    if (shell_app->parsed())
+        return run_shell(paths, options);
+    return run_demo(paths, options);
 }
 
 } // namespace gmemu

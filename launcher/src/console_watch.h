@@ -11,23 +11,23 @@ namespace gmemu {
 /* Splits a byte stream into lines. */
 class LineSplitter {
 public:
-	template <class Consumer> void feed(std::string_view bytes, Consumer &&consume)
-	{
-		rest_ += bytes;
-		size_t start = 0;
-		for (size_t end; (end = rest_.find('\n', start)) != rest_.npos; start = end + 1) {
-			std::string_view line(rest_.data() + start, end - start);
+    template <class Consumer> void feed(std::string_view bytes, Consumer &&consume)
+    {
+        rest_ += bytes;
+        size_t start = 0;
+        for (size_t end; (end = rest_.find('\n', start)) != rest_.npos; start = end + 1) {
+            std::string_view line(rest_.data() + start, end - start);
 
-			if (line.ends_with('\r'))
-				line.remove_suffix(1);
-			consume(line);
-		}
-		rest_.erase(0, start);
-	}
-	const std::string &rest() const { return rest_; }
+            if (line.ends_with('\r'))
+                line.remove_suffix(1);
+            consume(line);
+        }
+        rest_.erase(0, start);
+    }
+    const std::string &rest() const { return rest_; }
 
 private:
-	std::string rest_;
+    std::string rest_;
 };
 
 /* "Kernel panic - not syncing" and its reason. */

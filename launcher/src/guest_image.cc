@@ -16,124 +16,121 @@ namespace fs = std::filesystem;
 namespace {
 
 /* From the host's environment only what says who and in which language; --env adds. */
-constexpr const char *kInherited[] = { "PATH", "HOME", "USER", "LOGNAME", "TERM", "LANG", "LC_ALL", "COLUMNS", "LINES" };
+constexpr const char *kInherited[] = {"PATH", "HOME",   "USER",    "LOGNAME", "TERM",
+                                      "LANG", "LC_ALL", "COLUMNS", "LINES"};
 
 /* The initramfs paths in protocol.h are absolute. */
-std::string_view relative(std::string_view path)
-{
-	return path.substr(1);
-}
+std::string_view relative(std::string_view path) { return path.substr(1); }
 
 class ConfigText {
 public:
-	void add(std::string_view key, std::string_view value)
-	{
-		text_ += key;
-		text_ += '=';
-		text_ += value;
-		text_ += '\0';
-	}
-	const std::string &text() const { return text_; }
+    void add(std::string_view key, std::string_view value)
+    {
+        text_ += key;
+        text_ += '=';
+        text_ += value;
+        text_ += '\0';
+    }
+    const std::string &text() const { return text_; }
 
 private:
-	std::string text_;
+    std::string text_;
 };
 
 void add_environment(ConfigText &config, const RunOptions &options)
 {
-	for (const char *name : kInherited)
-		if (const char *value = getenv(name))
-			config.add(protocol::kKeyEnv, fmt::format("{}={}", name, value));
-	config.add(protocol::kKeyEnv, "GMEMU_GUEST=1");
-	for (const std::string &entry : options.env) {
-		if (entry.find('=') != entry.npos) {
-			config.add(protocol::kKeyEnv, entry);
-		} else if (const char *value = getenv(entry.c_str())) {
-			config.add(protocol::kKeyEnv, fmt::format("{}={}", entry, value));
-		}
-	}
+    for (const char *name : kInherited)
+        if (const char *value = getenv(name))
+            config.add(protocol::kKeyEnv, fmt::format("{}={}", name, value));
+    config.add(protocol::kKeyEnv, "GMEMU_GUEST=1");
+    for (const std::string &entry : options.env) {
+        if (entry.find('=') != entry.npos) {
+            config.add(protocol::kKeyEnv, entry);
+        } else if (const char *value = getenv(entry.c_str())) {
+            config.add(protocol::kKeyEnv, fmt::format("{}={}", entry, value));
+        }
+    }
 }
 
 void add_modules(Initramfs &image, ConfigText &config, const Paths &paths, const RunOptions &options)
 {
-	std::vector<std::string> wanted = options.modules;
-	const fs::path driver = paths.driver_module(options.debug_kernel);
+    std::vector<std::string> wanted = options.modules;
+    const fs::path driver = paths.driver_module(options.debug_kernel);
 
-	/* With a kernel of the user's the driver would not load. */
-	if (options.kernel.empty()) {
-		if (fs::exists(driver))
-			wanted.push_back(driver.string());
-		else if (options.with_device)
-			fmt::print(stderr, "gmemu: warning: the driver {} is not built\n", driver.string());
-	}
-	for (const fs::path &file : resolve_modules(paths.kernel_dir(options.debug_kernel), wanted)) {
-		const std::string name = file.filename().string();
-		const bool is_driver = file == driver;
+    /* With a kernel of the user's the driver would not load. */
+    if (options.kernel.empty()) {
+        if (fs::exists(driver))
+            wanted.push_back(driver.string());
+        else if (options.with_device)
+            fmt::print(stderr, "gmemu: warning: the driver {} is not built\n", driver.string());
+    }
+    for (const fs::path &file : resolve_modules(paths.kernel_dir(options.debug_kernel), wanted)) {
+        const std::string name = file.filename().string();
+        const bool is_driver = file == driver;
 
-		/* The debug driver has the same name inside. */
-		image.add_file(fmt::format("{}/{}", relative(protocol::kModuleDir), name), read_file(file));
-		config.add(protocol::kKeyModule,
-			   is_driver && !options.driver_parameters.empty()
-				   ? fmt::format("{} {}", name, options.driver_parameters)
-				   : name);
-	}
+        /* The debug driver has the same name inside. */
+        image.add_file(fmt::format("{}/{}", relative(protocol::kModuleDir), name), read_file(file));
+        config.add(protocol::kKeyModule, is_driver && !options.driver_parameters.empty()
+                                             ? fmt::format("{} {}", name, options.driver_parameters)
+                                             : name);
+    }
 }
 
 void add_firmware(Initramfs &image, const Paths &paths, const RunOptions &options)
 {
-	const std::string where = fmt::format("{}/gmemu/gmemu-fw.bin", relative(protocol::kFirmwareDir));
-	const fs::path file = options.firmware.empty() ? paths.firmware() : options.firmware;
+    const std::string where = fmt::format("{}/gmemu/gmemu-fw.bin", relative(protocol::kFirmwareDir));
+    const fs::path file = options.firmware.empty() ? paths.firmware() : options.firmware;
 
-	if (options.firmware == "none")
-		return;
-	if (fs::exists(file))
-		image.add_file(where, read_file(file));
-	else if (!options.firmware.empty())
-		throw Error(fmt::format("there is no firmware file {}", file.string()));
+    if (options.firmware == "none")
+        return;
+    if (fs::exists(file))
+        image.add_file(where, read_file(file));
+    else if (!options.firmware.empty())
+        throw Error(fmt::format("there is no firmware file {}", file.string()));
 }
 
 } // namespace
 
 fs::path share_directory(const RunOptions &options)
 {
-	std::error_code error;
-	const fs::path cwd = fs::current_path(error);
+    std::error_code error;
+    const fs::path cwd = fs::current_path(error);
 
-	/* Sharing the root writable would give the guest the whole host. */
-	if (options.share == ShareMode::off || error || cwd == "/")
-		return {};
-	return cwd;
+    /* Sharing the root writable would give the guest the whole host. */
+    if (options.share == ShareMode::off || error || cwd == "/")
+        return {};
+    return cwd;
 }
 
 std::string build_guest_image(const Paths &paths, const RunOptions &options)
 {
-	Initramfs image;
-	ConfigText config;
-	std::error_code error;
-	const fs::path cwd = fs::current_path(error);
-	const fs::path share = share_directory(options);
+    Initramfs image;
+    ConfigText config;
+    std::error_code error;
+    const fs::path cwd = fs::current_path(error);
+    const fs::path share = share_directory(options);
 
-	for (const std::string &arg : options.args)
-		config.add(protocol::kKeyArg, arg);
-	config.add(protocol::kKeyCwd, error ? "/" : cwd.string());
-	if (!share.empty())
-		config.add(protocol::kKeyShare,
-			   (options.share == ShareMode::read_only ? "ro " : "rw ") + share.string());
-	if (options.pty)
-		config.add(protocol::kKeyPty, "1");
-	add_environment(config, options);
+    for (const std::string &arg : options.args)
+        config.add(protocol::kKeyArg, arg);
+    config.add(protocol::kKeyCwd, error ? "/" : cwd.string());
+    if (!share.empty())
+        config.add(protocol::kKeyShare,
+                   (options.share == ShareMode::read_only ? "ro " : "rw ") + share.string());
+    if (options.pty)
+        config.add(protocol::kKeyPty, "1");
+    add_environment(config, options);
 
-	if (!fs::exists(paths.guest_init()))
-		throw Error(fmt::format("{} is missing; build it with: ninja -C {}", paths.guest_init().string(),
-					paths.build.string()));
-	for (const char *directory : { "proc", "sys", "dev", "gmemu" })
-		image.add_directory(directory);
-	image.add_device("dev/console", 'c', 5, 1, 0600);
-	image.add_file("init", read_file(paths.guest_init()), 0755);
-	add_modules(image, config, paths, options);
-	add_firmware(image, paths, options);
-	image.add_file(relative(protocol::kConfigPath), config.text());
-	return image.finish();
+    if (!fs::exists(paths.guest_init()))
+        throw Error(fmt::format("{} is missing; build it with: ninja -C {}", paths.guest_init().string(),
+                                paths.build.string()));
+    for (const char *directory : {"proc", "sys", "dev", "gmemu"})
+        image.add_directory(directory);
+    image.add_device("dev/console", 'c', 5, 1, 0600);
+    image.add_file("init", read_file(paths.guest_init()), 0755);
+    add_modules(image, config, paths, options);
+    add_firmware(image, paths, options);
+    image.add_file(relative(protocol::kConfigPath), config.text());
+    return image.finish();
 }
 
 } // namespace gmemu

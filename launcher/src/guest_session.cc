@@ -40,479 +40,473 @@ constexpr auto kEndGrace = std::chrono::seconds(5);
 /* The device is dead; the program gets this long to notice. */
 constexpr auto kFatalGrace = std::chrono::seconds(10);
 
-void say(std::string_view text)
-{
-	fmt::print(stderr, "gmemu: {}\n", text);
-}
+void say(std::string_view text) { fmt::print(stderr, "gmemu: {}\n", text); }
 
 /* From a guest's stream to one of ours. */
 struct Output {
-	int fd;
-	std::string pending;
-	uint64_t received = 0;
-	bool closed = false; /* our reader has gone */
-	bool ended = false; /* QEMU has closed its side */
+    int fd;
+    std::string pending;
+    uint64_t received = 0;
+    bool closed = false; /* our reader has gone */
+    bool ended = false;  /* QEMU has closed its side */
 
-	bool wants_input() const { return !ended && pending.size() < kChunk; }
+    bool wants_input() const { return !ended && pending.size() < kChunk; }
 };
 
 /* Signals as a descriptor; the mask is put back at the end. */
 class SignalFd {
 public:
-	SignalFd()
-	{
-		sigset_t mask;
+    SignalFd()
+    {
+        sigset_t mask;
 
-		sigemptyset(&mask);
-		for (const int number : { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH })
-			sigaddset(&mask, number);
-		sigprocmask(SIG_BLOCK, &mask, &saved_);
-		old_pipe_ = signal(SIGPIPE, SIG_IGN);
-		/* Reading the terminal in the background then fails instead of stopping us. */
-		old_ttin_ = signal(SIGTTIN, SIG_IGN);
-		fd_ = UniqueFd(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-	}
-	~SignalFd()
-	{
-		signal(SIGPIPE, old_pipe_);
-		signal(SIGTTIN, old_ttin_);
-		sigprocmask(SIG_SETMASK, &saved_, nullptr);
-	}
-	SignalFd(const SignalFd &) = delete;
-	SignalFd &operator=(const SignalFd &) = delete;
-	int get() const { return fd_.get(); }
+        sigemptyset(&mask);
+        for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH})
+            sigaddset(&mask, number);
+        sigprocmask(SIG_BLOCK, &mask, &saved_);
+        old_pipe_ = signal(SIGPIPE, SIG_IGN);
+        /* Reading the terminal in the background then fails instead of stopping us. */
+        old_ttin_ = signal(SIGTTIN, SIG_IGN);
+        fd_ = UniqueFd(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
+    }
+    ~SignalFd()
+    {
+        signal(SIGPIPE, old_pipe_);
+        signal(SIGTTIN, old_ttin_);
+        sigprocmask(SIG_SETMASK, &saved_, nullptr);
+    }
+    SignalFd(const SignalFd &) = delete;
+    SignalFd &operator=(const SignalFd &) = delete;
+    int get() const { return fd_.get(); }
 
 private:
-	UniqueFd fd_;
-	sigset_t saved_;
-	sighandler_t old_pipe_, old_ttin_;
+    UniqueFd fd_;
+    sigset_t saved_;
+    sighandler_t old_pipe_, old_ttin_;
 };
 
 class Session {
 public:
-	Session(const Paths &paths, const RunOptions &options) : paths_(paths), options_(options) {}
-	RunResult run();
+    Session(const Paths &paths, const RunOptions &options) : paths_(paths), options_(options) {}
+    RunResult run();
 
 private:
-	struct Channel {
-		SocketPair pair = make_socket_pair();
-		int ours() const { return pair.ours.get(); }
-		int theirs() const { return pair.theirs.get(); }
-	};
+    struct Channel {
+        SocketPair pair = make_socket_pair();
+        int ours() const { return pair.ours.get(); }
+        int theirs() const { return pair.theirs.get(); }
+    };
 
-	std::vector<std::string> command(const fs::path &initramfs);
-	void loop(ChildProcess &qemu, int qemu_messages);
-	void read_stdin();
-	void write_stdin();
-	void control(std::string_view line);
-	void send_control(std::string_view line);
-	bool read_channel(int fd, std::string &chunk);
-	void read_output(Channel &channel, Output &output);
-	void write_output(Output &output);
-	void read_control();
-	void read_console();
-	void read_messages(int fd);
-	void signals();
-	void limit(Clock::time_point when) { deadline_ = deadline_ ? std::min(*deadline_, when) : when; }
-	bool complete() const;
-	void conclude();
-	void keep_artifacts(std::string_view command);
+    std::vector<std::string> command(const fs::path &initramfs);
+    void loop(ChildProcess &qemu, int qemu_messages);
+    void read_stdin();
+    void write_stdin();
+    void control(std::string_view line);
+    void send_control(std::string_view line);
+    bool read_channel(int fd, std::string &chunk);
+    void read_output(Channel &channel, Output &output);
+    void write_output(Output &output);
+    void read_control();
+    void read_console();
+    void read_messages(int fd);
+    void signals();
+    void limit(Clock::time_point when) { deadline_ = deadline_ ? std::min(*deadline_, when) : when; }
+    bool complete() const;
+    void conclude();
+    void keep_artifacts(std::string_view command);
 
-	const Paths &paths_;
-	const RunOptions &options_;
-	Channel console_, control_, stdin_, stdout_, stderr_;
-	Output out_{ .fd = 1, .pending = {} }, err_{ .fd = 2, .pending = {} };
-	SignalFd signals_;
-	LineSplitter control_lines_, console_lines_, message_lines_;
-	RunResult result_;
-	std::string stdin_pending_;
-	uint64_t stdin_bytes_ = 0;
-	bool stdin_ended_ = false;
-	Clock::time_point started_ = Clock::now();
-	std::optional<Clock::time_point> deadline_; /* kill QEMU then */
+    const Paths &paths_;
+    const RunOptions &options_;
+    Channel console_, control_, stdin_, stdout_, stderr_;
+    Output out_{.fd = 1, .pending = {}}, err_{.fd = 2, .pending = {}};
+    SignalFd signals_;
+    LineSplitter control_lines_, console_lines_, message_lines_;
+    RunResult result_;
+    std::string stdin_pending_;
+    uint64_t stdin_bytes_ = 0;
+    bool stdin_ended_ = false;
+    Clock::time_point started_ = Clock::now();
+    std::optional<Clock::time_point> deadline_; /* kill QEMU then */
 
-	/* How it ended. */
-	std::optional<int> exit_code_;
-	uint64_t out_total_ = 0, err_total_ = 0;
-	bool console_open_ = true, control_open_ = true, messages_open_ = true;
-	bool program_started_ = false, timed_out_ = false, panicked_ = false, fatal_ = false;
-	std::string init_failure_;
-	int interrupted_by_ = 0;
+    /* How it ended. */
+    std::optional<int> exit_code_;
+    uint64_t out_total_ = 0, err_total_ = 0;
+    bool console_open_ = true, control_open_ = true, messages_open_ = true;
+    bool program_started_ = false, timed_out_ = false, panicked_ = false, fatal_ = false;
+    std::string init_failure_;
+    int interrupted_by_ = 0;
 };
 
 std::vector<std::string> Session::command(const fs::path &initramfs)
 {
-	const Qemu qemu = find_qemu(paths_, options_.qemu, options_.with_device);
-	const fs::path kernel =
-		options_.kernel.empty() ? paths_.kernel_image(options_.debug_kernel) : options_.kernel;
-	bool kvm = options_.accel == "kvm";
+    const Qemu qemu = find_qemu(paths_, options_.qemu, options_.with_device);
+    const fs::path kernel =
+        options_.kernel.empty() ? paths_.kernel_image(options_.debug_kernel) : options_.kernel;
+    bool kvm = options_.accel == "kvm";
 
-	if (!fs::exists(kernel))
-		throw Error(fmt::format("there is no guest kernel {}.\n       Build it with: {}/scripts/kernel.sh {}",
-					kernel.string(), paths_.root.string(),
-					options_.debug_kernel ? "debug" : "build"));
-	if (options_.accel == "auto") {
-		const KvmVerdict verdict = probe_kvm(paths_.cache);
+    if (!fs::exists(kernel))
+        throw Error(fmt::format("there is no guest kernel {}.\n       Build it with: {}/scripts/kernel.sh {}",
+                                kernel.string(), paths_.root.string(),
+                                options_.debug_kernel ? "debug" : "build"));
+    if (options_.accel == "auto") {
+        const KvmVerdict verdict = probe_kvm(paths_.cache);
 
-		kvm = verdict.usable;
-		if (options_.verbose)
-			say(fmt::format("KVM: {}", verdict.reason));
-	}
-	return qemu_command({
-		.paths = paths_,
-		.options = options_,
-		.qemu = qemu,
-		.kernel = kernel,
-		.initramfs = initramfs,
-		.share = share_directory(options_),
-		.kvm = kvm,
-		.fds = { console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs() },
-	});
+        kvm = verdict.usable;
+        if (options_.verbose)
+            say(fmt::format("KVM: {}", verdict.reason));
+    }
+    return qemu_command({
+        .paths = paths_,
+        .options = options_,
+        .qemu = qemu,
+        .kernel = kernel,
+        .initramfs = initramfs,
+        .share = share_directory(options_),
+        .kvm = kvm,
+        .fds = {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
+    });
 }
 
 void Session::send_control(std::string_view line)
 {
-	/* Short lines into an empty socket: they fit. */
-	if (write(control_.ours(), line.data(), line.size()) < 0)
-		return;
+    /* Short lines into an empty socket: they fit. */
+    if (write(control_.ours(), line.data(), line.size()) < 0)
+        return;
 }
 
 void Session::read_stdin()
 {
-	char buffer[kChunk];
-	const ssize_t n = options_.stdin_null ? 0 : read(0, buffer, sizeof(buffer));
+    char buffer[kChunk];
+    const ssize_t n = options_.stdin_null ? 0 : read(0, buffer, sizeof(buffer));
 
-	if (n > 0) {
-		stdin_pending_.append(buffer, static_cast<size_t>(n));
-		stdin_bytes_ += static_cast<uint64_t>(n);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		stdin_ended_ = true;
-		send_control(fmt::format("eof {}\n", stdin_bytes_));
-	}
+    if (n > 0) {
+        stdin_pending_.append(buffer, static_cast<size_t>(n));
+        stdin_bytes_ += static_cast<uint64_t>(n);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        stdin_ended_ = true;
+        send_control(fmt::format("eof {}\n", stdin_bytes_));
+    }
 }
 
 void Session::write_stdin()
 {
-	const ssize_t n = write(stdin_.ours(), stdin_pending_.data(), stdin_pending_.size());
+    const ssize_t n = write(stdin_.ours(), stdin_pending_.data(), stdin_pending_.size());
 
-	if (n > 0)
-		stdin_pending_.erase(0, static_cast<size_t>(n));
-	else if (n < 0 && errno != EAGAIN && errno != EINTR)
-		stdin_pending_.clear();
+    if (n > 0)
+        stdin_pending_.erase(0, static_cast<size_t>(n));
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        stdin_pending_.clear();
 }
 
 void Session::control(std::string_view text)
 {
-	const std::string line(text);
-	unsigned long long out, err;
-	int code;
+    const std::string line(text);
+    unsigned long long out, err;
+    int code;
 
-	if (sscanf(line.c_str(), "exit %d %llu %llu", &code, &out, &err) == 3) {
-		exit_code_ = code;
-		out_total_ = out;
-		err_total_ = err;
-	} else if (line.starts_with("start ")) {
-		program_started_ = true;
-		result_.seconds_to_start = std::chrono::duration<double>(Clock::now() - started_).count();
-		if (options_.verbose)
-			say(fmt::format("the program starts {:.1f} s after QEMU", result_.seconds_to_start));
-	} else if (line.starts_with("fail ")) {
-		init_failure_ = line.substr(5);
-	} else if (line.starts_with("log ")) {
-		say(line.substr(4));
-	}
+    if (sscanf(line.c_str(), "exit %d %llu %llu", &code, &out, &err) == 3) {
+        exit_code_ = code;
+        out_total_ = out;
+        err_total_ = err;
+    } else if (line.starts_with("start ")) {
+        program_started_ = true;
+        result_.seconds_to_start = std::chrono::duration<double>(Clock::now() - started_).count();
+        if (options_.verbose)
+            say(fmt::format("the program starts {:.1f} s after QEMU", result_.seconds_to_start));
+    } else if (line.starts_with("fail ")) {
+        init_failure_ = line.substr(5);
+    } else if (line.starts_with("log ")) {
+        say(line.substr(4));
+    }
 }
 
 /* Appends what there is; false at the end. */
 bool Session::read_channel(int fd, std::string &chunk)
 {
-	char buffer[kChunk];
-	const ssize_t n = read(fd, buffer, sizeof(buffer));
+    char buffer[kChunk];
+    const ssize_t n = read(fd, buffer, sizeof(buffer));
 
-	if (n > 0)
-		chunk.append(buffer, static_cast<size_t>(n));
-	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+    if (n > 0)
+        chunk.append(buffer, static_cast<size_t>(n));
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 void Session::read_output(Channel &channel, Output &output)
 {
-	const size_t before = output.pending.size();
+    const size_t before = output.pending.size();
 
-	output.ended = !read_channel(channel.ours(), output.pending);
-	output.received += output.pending.size() - before;
-	if (output.closed)
-		output.pending.clear();
+    output.ended = !read_channel(channel.ours(), output.pending);
+    output.received += output.pending.size() - before;
+    if (output.closed)
+        output.pending.clear();
 }
 
 void Session::write_output(Output &output)
 {
-	const ssize_t n = write(output.fd, output.pending.data(), std::min(output.pending.size(), kWriteChunk));
+    const ssize_t n = write(output.fd, output.pending.data(), std::min(output.pending.size(), kWriteChunk));
 
-	if (n > 0) {
-		output.pending.erase(0, static_cast<size_t>(n));
-	} else if (errno != EAGAIN && errno != EINTR) {
-		/* As the program would learn it on the host. */
-		output.closed = true;
-		output.pending.clear();
-		send_control(fmt::format("signal {}\n", SIGPIPE));
-	}
+    if (n > 0) {
+        output.pending.erase(0, static_cast<size_t>(n));
+    } else if (errno != EAGAIN && errno != EINTR) {
+        /* As the program would learn it on the host. */
+        output.closed = true;
+        output.pending.clear();
+        send_control(fmt::format("signal {}\n", SIGPIPE));
+    }
 }
 
 void Session::read_control()
 {
-	std::string chunk;
+    std::string chunk;
 
-	control_open_ = read_channel(control_.ours(), chunk);
-	control_lines_.feed(chunk, [this](std::string_view line) { control(line); });
+    control_open_ = read_channel(control_.ours(), chunk);
+    control_lines_.feed(chunk, [this](std::string_view line) { control(line); });
 }
 
 void Session::read_console()
 {
-	std::string chunk;
+    std::string chunk;
 
-	console_open_ = read_channel(console_.ours(), chunk);
-	result_.console += chunk;
-	if (options_.verbose)
-		fmt::print(stderr, "{}", chunk);
-	console_lines_.feed(chunk, [this](std::string_view line) {
-		if (is_panic_line(line) && !panicked_) {
-			panicked_ = true;
-			limit(Clock::now() + kEndGrace);
-		}
-	});
+    console_open_ = read_channel(console_.ours(), chunk);
+    result_.console += chunk;
+    if (options_.verbose)
+        fmt::print(stderr, "{}", chunk);
+    console_lines_.feed(chunk, [this](std::string_view line) {
+        if (is_panic_line(line) && !panicked_) {
+            panicked_ = true;
+            limit(Clock::now() + kEndGrace);
+        }
+    });
 }
 
 void Session::read_messages(int fd)
 {
-	std::string chunk;
+    std::string chunk;
 
-	messages_open_ = read_channel(fd, chunk);
-	result_.qemu_messages += chunk;
-	message_lines_.feed(chunk, [this](std::string_view line) {
-		if (is_device_fatal_line(line) && !fatal_) {
-			fatal_ = true;
-			limit(Clock::now() + kFatalGrace);
-		}
-		if (options_.verbose || is_contract_violation_line(line) || is_device_fatal_line(line))
-			fmt::print(stderr, "{}\n", line);
-	});
+    messages_open_ = read_channel(fd, chunk);
+    result_.qemu_messages += chunk;
+    message_lines_.feed(chunk, [this](std::string_view line) {
+        if (is_device_fatal_line(line) && !fatal_) {
+            fatal_ = true;
+            limit(Clock::now() + kFatalGrace);
+        }
+        if (options_.verbose || is_contract_violation_line(line) || is_device_fatal_line(line))
+            fmt::print(stderr, "{}\n", line);
+    });
 }
 
 void Session::signals()
 {
-	signalfd_siginfo info;
+    signalfd_siginfo info;
 
-	while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGWINCH) {
-			const auto [rows, columns] = terminal_size(0);
+    while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGWINCH) {
+            const auto [rows, columns] = terminal_size(0);
 
-			send_control(fmt::format("size {} {}\n", rows, columns));
-		} else {
-			interrupted_by_ = static_cast<int>(info.ssi_signo);
-		}
-	}
+            send_control(fmt::format("size {} {}\n", rows, columns));
+        } else {
+            interrupted_by_ = static_cast<int>(info.ssi_signo);
+        }
+    }
 }
 
 /* The program's end is known, and all it wrote has been passed on. */
 bool Session::complete() const
 {
-	const bool out_done = out_.pending.empty() && (out_.received >= out_total_ || out_.ended);
-	const bool err_done = err_.pending.empty() && (err_.received >= err_total_ || err_.ended);
+    const bool out_done = out_.pending.empty() && (out_.received >= out_total_ || out_.ended);
+    const bool err_done = err_.pending.empty() && (err_.received >= err_total_ || err_.ended);
 
-	return exit_code_ && out_done && err_done;
+    return exit_code_ && out_done && err_done;
 }
 
 void Session::loop(ChildProcess &qemu, int messages)
 {
-	bool ended = false, finishing = false;
-	const auto limit_ms = [this] {
-		if (!deadline_)
-			return -1;
-		const auto left = *deadline_ - Clock::now();
-		return static_cast<int>(std::max<int64_t>(
-			0, std::chrono::duration_cast<std::chrono::milliseconds>(left).count() + 1));
-	};
+    bool ended = false, finishing = false;
+    const auto limit_ms = [this] {
+        if (!deadline_)
+            return -1;
+        const auto left = *deadline_ - Clock::now();
+        return static_cast<int>(
+            std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::milliseconds>(left).count() + 1));
+    };
 
-	/* When QEMU ends, each descriptor still gives what was sent before, then its end. */
-	const auto drained = [this] {
-		return !messages_open_ && !console_open_ && !control_open_ && out_.ended && err_.ended &&
-		       out_.pending.empty() && err_.pending.empty();
-	};
+    /* When QEMU ends, each descriptor still gives what was sent before, then its end. */
+    const auto drained = [this] {
+        return !messages_open_ && !console_open_ && !control_open_ && out_.ended && err_.ended &&
+               out_.pending.empty() && err_.pending.empty();
+    };
 
-	while (!ended || !drained()) {
-		const bool want_stdin = program_started_ && !ended && !stdin_ended_ && stdin_pending_.size() < kChunk;
-		pollfd fds[] = {
-			{ signals_.get(), POLLIN, 0 },
-			{ ended ? -1 : qemu.pidfd(), POLLIN, 0 },
-			{ messages_open_ ? messages : -1, POLLIN, 0 },
-			{ console_open_ ? console_.ours() : -1, POLLIN, 0 },
-			{ control_open_ ? control_.ours() : -1, POLLIN, 0 },
-			{ out_.wants_input() ? stdout_.ours() : -1, POLLIN, 0 },
-			{ err_.wants_input() ? stderr_.ours() : -1, POLLIN, 0 },
-			{ want_stdin ? 0 : -1, POLLIN, 0 },
-			{ stdin_pending_.empty() || ended ? -1 : stdin_.ours(), POLLOUT, 0 },
-			{ out_.pending.empty() ? -1 : out_.fd, POLLOUT, 0 },
-			{ err_.pending.empty() ? -1 : err_.fd, POLLOUT, 0 },
-		};
+    while (!ended || !drained()) {
+        const bool want_stdin = program_started_ && !ended && !stdin_ended_ && stdin_pending_.size() < kChunk;
+        pollfd fds[] = {
+            {signals_.get(), POLLIN, 0},
+            {ended ? -1 : qemu.pidfd(), POLLIN, 0},
+            {messages_open_ ? messages : -1, POLLIN, 0},
+            {console_open_ ? console_.ours() : -1, POLLIN, 0},
+            {control_open_ ? control_.ours() : -1, POLLIN, 0},
+            {out_.wants_input() ? stdout_.ours() : -1, POLLIN, 0},
+            {err_.wants_input() ? stderr_.ours() : -1, POLLIN, 0},
+            {want_stdin ? 0 : -1, POLLIN, 0},
+            {stdin_pending_.empty() || ended ? -1 : stdin_.ours(), POLLOUT, 0},
+            {out_.pending.empty() ? -1 : out_.fd, POLLOUT, 0},
+            {err_.pending.empty() ? -1 : err_.fd, POLLOUT, 0},
+        };
 
-		if (poll(fds, std::size(fds), limit_ms()) < 0 && errno != EINTR)
-			throw_errno("poll");
-		if (deadline_ && Clock::now() >= *deadline_) {
-			timed_out_ = !exit_code_ && !panicked_ && !fatal_;
-			return;
-		}
-		if (fds[0].revents)
-			signals();
-		if (interrupted_by_)
-			return;
-		if (fds[2].revents)
-			read_messages(messages);
-		if (fds[3].revents)
-			read_console();
-		if (fds[4].revents)
-			read_control();
-		if (fds[5].revents)
-			read_output(stdout_, out_);
-		if (fds[6].revents)
-			read_output(stderr_, err_);
-		if (fds[7].revents)
-			read_stdin();
-		if (fds[8].revents)
-			write_stdin();
-		if (fds[9].revents)
-			write_output(out_);
-		if (fds[10].revents)
-			write_output(err_);
-		if (complete() && !finishing) {
-			/* The kernel still has its last words on the console. */
-			finishing = true;
-			deadline_ = Clock::now() + kEndGrace;
-		}
-		ended |= fds[1].revents != 0;
-	}
-	qemu.poll();
+        if (poll(fds, std::size(fds), limit_ms()) < 0 && errno != EINTR)
+            throw_errno("poll");
+        if (deadline_ && Clock::now() >= *deadline_) {
+            timed_out_ = !exit_code_ && !panicked_ && !fatal_;
+            return;
+        }
+        if (fds[0].revents)
+            signals();
+        if (interrupted_by_)
+            return;
+        if (fds[2].revents)
+            read_messages(messages);
+        if (fds[3].revents)
+            read_console();
+        if (fds[4].revents)
+            read_control();
+        if (fds[5].revents)
+            read_output(stdout_, out_);
+        if (fds[6].revents)
+            read_output(stderr_, err_);
+        if (fds[7].revents)
+            read_stdin();
+        if (fds[8].revents)
+            write_stdin();
+        if (fds[9].revents)
+            write_output(out_);
+        if (fds[10].revents)
+            write_output(err_);
+        if (complete() && !finishing) {
+            /* The kernel still has its last words on the console. */
+            finishing = true;
+            deadline_ = Clock::now() + kEndGrace;
+        }
+        ended |= fds[1].revents != 0;
+    }
+    qemu.poll();
 }
 
 void Session::keep_artifacts(std::string_view command)
 {
-	char name[64];
-	const time_t now = time(nullptr);
-	tm local = {};
-	const fs::path parent = paths_.artifacts();
-	std::error_code error;
+    char name[64];
+    const time_t now = time(nullptr);
+    tm local = {};
+    const fs::path parent = paths_.artifacts();
+    std::error_code error;
 
-	localtime_r(&now, &local);
-	strftime(name, sizeof(name), "%Y%m%d-%H%M%S", &local);
-	const fs::path directory = parent / fmt::format("{}-{}", name, getpid());
-	if (!options_.keep_artifacts || !fs::create_directories(directory, error))
-		return;
-	write_file(directory / "console.log", result_.console);
-	write_file(directory / "qemu.log", result_.qemu_messages);
-	write_file(directory / "command", fmt::format("{}\n", command));
-	say(fmt::format("logs are kept in {}", directory.string()));
+    localtime_r(&now, &local);
+    strftime(name, sizeof(name), "%Y%m%d-%H%M%S", &local);
+    const fs::path directory = parent / fmt::format("{}-{}", name, getpid());
+    if (!options_.keep_artifacts || !fs::create_directories(directory, error))
+        return;
+    write_file(directory / "console.log", result_.console);
+    write_file(directory / "qemu.log", result_.qemu_messages);
+    write_file(directory / "command", fmt::format("{}\n", command));
+    say(fmt::format("logs are kept in {}", directory.string()));
 }
 
 std::string last_lines(std::string_view text, size_t count)
 {
-	size_t start = text.size();
+    size_t start = text.size();
 
-	for (size_t found = 0; start > 0; start--)
-		if (text[start - 1] == '\n' && start != text.size() && ++found == count)
-			break;
-	std::string lines;
-	LineSplitter splitter;
-	splitter.feed(text.substr(start), [&](std::string_view line) { lines += fmt::format("    | {}\n", line); });
-	return lines;
+    for (size_t found = 0; start > 0; start--)
+        if (text[start - 1] == '\n' && start != text.size() && ++found == count)
+            break;
+    std::string lines;
+    LineSplitter splitter;
+    splitter.feed(text.substr(start),
+                  [&](std::string_view line) { lines += fmt::format("    | {}\n", line); });
+    return lines;
 }
 
 void Session::conclude()
 {
-	if (interrupted_by_) {
-		result_.code = 128 + interrupted_by_;
-	} else if (fatal_) {
-		say("the device has failed; see above");
-		result_.code = kExitDeviceFatal;
-	} else if (exit_code_) {
-		result_.code = *exit_code_;
-	} else if (panicked_) {
-		say("the guest's kernel panicked. Its last words:");
-		fmt::print(stderr, "{}", last_lines(result_.console, 30));
-		result_.code = kExitGuestPanic;
-	} else if (timed_out_) {
-		say(fmt::format("stopped after the timeout of {} s{}", options_.timeout_s,
-				program_started_ ? "" : "; the program had not even started"));
-		result_.code = kExitTimeout;
-	} else if (!init_failure_.empty()) {
-		say(fmt::format("the guest could not be set up: {}", init_failure_));
-		result_.code = kExitLauncher;
-	} else if (program_started_ || result_.console.find("Linux version") != std::string::npos) {
-		say("the guest stopped without a word (crash or reset). The end of its console:");
-		fmt::print(stderr, "{}", last_lines(result_.console, 30));
-		result_.code = kExitGuestPanic;
-	} else {
-		say("QEMU did not start the guest. It said:");
-		fmt::print(stderr, "{}", last_lines(result_.qemu_messages + "\n", 30));
-		result_.code = kExitLauncher;
-	}
+    if (interrupted_by_) {
+        result_.code = 128 + interrupted_by_;
+    } else if (fatal_) {
+        say("the device has failed; see above");
+        result_.code = kExitDeviceFatal;
+    } else if (exit_code_) {
+        result_.code = *exit_code_;
+    } else if (panicked_) {
+        say("the guest's kernel panicked. Its last words:");
+        fmt::print(stderr, "{}", last_lines(result_.console, 30));
+        result_.code = kExitGuestPanic;
+    } else if (timed_out_) {
+        say(fmt::format("stopped after the timeout of {} s{}", options_.timeout_s,
+                        program_started_ ? "" : "; the program had not even started"));
+        result_.code = kExitTimeout;
+    } else if (!init_failure_.empty()) {
+        say(fmt::format("the guest could not be set up: {}", init_failure_));
+        result_.code = kExitLauncher;
+    } else if (program_started_ || result_.console.find("Linux version") != std::string::npos) {
+        say("the guest stopped without a word (crash or reset). The end of its console:");
+        fmt::print(stderr, "{}", last_lines(result_.console, 30));
+        result_.code = kExitGuestPanic;
+    } else {
+        say("QEMU did not start the guest. It said:");
+        fmt::print(stderr, "{}", last_lines(result_.qemu_messages + "\n", 30));
+        result_.code = kExitLauncher;
+    }
 }
 
 RunResult Session::run()
 {
-	if (options_.dry_run) {
-		build_guest_image(paths_, options_);
-		fmt::print("{}\n", shell_quoted(command("INITRAMFS")));
-		result_.code = 0;
-		return std::move(result_);
-	}
+    if (options_.dry_run) {
+        build_guest_image(paths_, options_);
+        fmt::print("{}\n", shell_quoted(command("INITRAMFS")));
+        result_.code = 0;
+        return std::move(result_);
+    }
 
-	const TempDir temp;
-	const fs::path initramfs = temp.path() / "initramfs";
-	const std::vector<std::string> line = command(initramfs);
-	write_file(initramfs, build_guest_image(paths_, options_));
-	if (options_.verbose)
-		say(shell_quoted(line));
+    const TempDir temp;
+    const fs::path initramfs = temp.path() / "initramfs";
+    const std::vector<std::string> line = command(initramfs);
+    write_file(initramfs, build_guest_image(paths_, options_));
+    if (options_.verbose)
+        say(shell_quoted(line));
 
-	SocketPair messages = make_socket_pair();
-	std::optional<RawTerminal> raw;
-	if (options_.pty) {
-		const auto [rows, columns] = terminal_size(0);
+    SocketPair messages = make_socket_pair();
+    std::optional<RawTerminal> raw;
+    if (options_.pty) {
+        const auto [rows, columns] = terminal_size(0);
 
-		raw.emplace(0);
-		send_control(fmt::format("size {} {}\n", rows, columns));
-	}
-	for (Channel *channel : { &console_, &control_, &stdin_, &stdout_, &stderr_ })
-		fcntl(channel->ours(), F_SETFL, O_NONBLOCK);
-	fcntl(messages.ours.get(), F_SETFL, O_NONBLOCK);
-	if (options_.timeout_s)
-		limit(started_ + std::chrono::seconds(options_.timeout_s));
-	{
-		ChildProcess qemu(line,
-				  { console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(),
-				    stderr_.theirs() },
-				  messages.theirs.get());
+        raw.emplace(0);
+        send_control(fmt::format("size {} {}\n", rows, columns));
+    }
+    for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_})
+        fcntl(channel->ours(), F_SETFL, O_NONBLOCK);
+    fcntl(messages.ours.get(), F_SETFL, O_NONBLOCK);
+    if (options_.timeout_s)
+        limit(started_ + std::chrono::seconds(options_.timeout_s));
+    {
+        ChildProcess qemu(
+            line, {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
+            messages.theirs.get());
 
-		messages.theirs.reset();
-		for (Channel *channel : { &console_, &control_, &stdin_, &stdout_, &stderr_ })
-			channel->pair.theirs.reset();
-		loop(qemu, messages.ours.get());
-	}
-	raw.reset();
-	result_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
-	conclude();
-	if (!options_.dmesg.empty())
-		write_file(options_.dmesg, result_.console);
-	if (!options_.qemu_log.empty())
-		write_file(options_.qemu_log, result_.qemu_messages);
-	if (!exit_code_ && !interrupted_by_)
-		keep_artifacts(shell_quoted(line));
-	return std::move(result_);
+        messages.theirs.reset();
+        for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_})
+            channel->pair.theirs.reset();
+        loop(qemu, messages.ours.get());
+    }
+    raw.reset();
+    result_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+    conclude();
+    if (!options_.dmesg.empty())
+        write_file(options_.dmesg, result_.console);
+    if (!options_.qemu_log.empty())
+        write_file(options_.qemu_log, result_.qemu_messages);
+    if (!exit_code_ && !interrupted_by_)
+        keep_artifacts(shell_quoted(line));
+    return std::move(result_);
 }
 
 } // namespace
 
-RunResult run_guest(const Paths &paths, const RunOptions &options)
-{
-	return Session(paths, options).run();
-}
+RunResult run_guest(const Paths &paths, const RunOptions &options) { return Session(paths, options).run(); }
 
 } // namespace gmemu

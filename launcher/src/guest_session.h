@@ -10,11 +10,11 @@
 namespace gmemu {
 
 struct RunResult {
-	int code = kExitLauncher; /* for the launcher to exit with */
-	std::string console; /* all the guest's kernel said */
-	std::string qemu_messages;
-	double seconds_to_start = 0; /* from QEMU's start to the program's */
-	double seconds = 0;
+    int code = kExitLauncher; /* for the launcher to exit with */
+    std::string console;      /* all the guest's kernel said */
+    std::string qemu_messages;
+    double seconds_to_start = 0; /* from QEMU's start to the program's */
+    double seconds = 0;
 };
 
 /*

@@ -16,6 +16,6 @@ std::vector<std::string> module_dependencies(const std::string &content);
  * the kernel build tree @tree).
  */
 std::vector<std::filesystem::path> resolve_modules(const std::filesystem::path &tree,
-						   const std::vector<std::string> &wanted);
+                                                   const std::vector<std::string> &wanted);
 
 } // namespace gmemu

@@ -8,8 +8,8 @@
 namespace gmemu {
 
 struct KvmVerdict {
-	bool usable = false;
-	std::string reason; /* why not, or what was seen */
+    bool usable = false;
+    std::string reason; /* why not, or what was seen */
 };
 
 /*

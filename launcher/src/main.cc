@@ -7,12 +7,12 @@
 
 int main(int argc, char **argv)
 {
-	try {
-		return gmemu::run_command_line(argc, argv);
-	} catch (const gmemu::Error &error) {
-		fmt::print(stderr, "gmemu: error: {}\n", error.what());
-	} catch (const std::exception &error) {
-		fmt::print(stderr, "gmemu: internal error: {}\n", error.what());
-	}
-	return gmemu::kExitLauncher;
+    try {
+        return gmemu::run_command_line(argc, argv);
+    } catch (const gmemu::Error &error) {
+        fmt::print(stderr, "gmemu: error: {}\n", error.what());
+    } catch (const std::exception &error) {
+        fmt::print(stderr, "gmemu: internal error: {}\n", error.what());
+    }
+    return gmemu::kExitLauncher;
 }

@@ -14,7 +14,7 @@ namespace gmemu {
 /* Something the user has to know: what is wrong, and what to do. Ends the command. */
 class Error : public std::runtime_error {
 public:
-	using std::runtime_error::runtime_error;
+    using std::runtime_error::runtime_error;
 };
 
 /* An Error that also says what errno means. */
@@ -22,42 +22,42 @@ public:
 
 class UniqueFd {
 public:
-	UniqueFd() = default;
-	explicit UniqueFd(int fd) : fd_(fd) {}
-	UniqueFd(UniqueFd &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-	UniqueFd &operator=(UniqueFd &&other) noexcept
-	{
-		std::swap(fd_, other.fd_);
-		return *this;
-	}
-	~UniqueFd() { reset(); }
+    UniqueFd() = default;
+    explicit UniqueFd(int fd) : fd_(fd) {}
+    UniqueFd(UniqueFd &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    UniqueFd &operator=(UniqueFd &&other) noexcept
+    {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~UniqueFd() { reset(); }
 
-	int get() const { return fd_; }
-	explicit operator bool() const { return fd_ >= 0; }
-	void reset();
+    int get() const { return fd_; }
+    explicit operator bool() const { return fd_ >= 0; }
+    void reset();
 
 private:
-	int fd_ = -1;
+    int fd_ = -1;
 };
 
 struct SocketPair {
-	UniqueFd ours;
-	UniqueFd theirs; /* inherited by a child program */
+    UniqueFd ours;
+    UniqueFd theirs; /* inherited by a child program */
 };
 SocketPair make_socket_pair();
 
 /* A directory that is removed with all it holds. */
 class TempDir {
 public:
-	TempDir();
-	TempDir(const TempDir &) = delete;
-	TempDir &operator=(const TempDir &) = delete;
-	~TempDir();
+    TempDir();
+    TempDir(const TempDir &) = delete;
+    TempDir &operator=(const TempDir &) = delete;
+    ~TempDir();
 
-	const std::filesystem::path &path() const { return path_; }
+    const std::filesystem::path &path() const { return path_; }
 
 private:
-	std::filesystem::path path_;
+    std::filesystem::path path_;
 };
 
 std::string read_file(const std::filesystem::path &path);
@@ -66,17 +66,17 @@ std::string try_read_file(const std::filesystem::path &path);
 void write_file(const std::filesystem::path &path, std::string_view text);
 
 struct Captured {
-	int code = 0; /* exit code, 128 + signal, 127 when not found */
-	std::string output; /* standard output and error */
-	bool timed_out = false;
+    int code = 0;       /* exit code, 128 + signal, 127 when not found */
+    std::string output; /* standard output and error */
+    bool timed_out = false;
 };
 
 struct CaptureOptions {
-	int timeout_s = 0; /* 0: none */
-	std::vector<std::string> env; /* NAME=VALUE, added */
-	std::filesystem::path cwd;
-	std::string input; /* standard input; empty: /dev/null */
-	bool separate_stderr = false; /* output is then standard output only */
+    int timeout_s = 0;            /* 0: none */
+    std::vector<std::string> env; /* NAME=VALUE, added */
+    std::filesystem::path cwd;
+    std::string input;            /* standard input; empty: /dev/null */
+    bool separate_stderr = false; /* output is then standard output only */
 };
 
 /* Run a program without a shell and wait; its children die with it when it times out. */

@@ -37,9 +37,9 @@ inline constexpr char kFirmwareDir[] = "/gmemu/firmware";
 inline constexpr char kKeyArg[] = "arg"; /* repeated, in order */
 inline constexpr char kKeyEnv[] = "env"; /* repeated, NAME=VALUE */
 inline constexpr char kKeyCwd[] = "cwd";
-inline constexpr char kKeyShare[] = "share"; /* "ro PATH" or "rw PATH" of kTagShare */
+inline constexpr char kKeyShare[] = "share";   /* "ro PATH" or "rw PATH" of kTagShare */
 inline constexpr char kKeyModule[] = "module"; /* repeated: "FILE PARAMETERS" */
-inline constexpr char kKeyPty[] = "pty"; /* "1": the program gets a terminal */
+inline constexpr char kKeyPty[] = "pty";       /* "1": the program gets a terminal */
 
 /* Exit codes of a program that could not be started, as a shell has them. */
 inline constexpr int kExitNotExecutable = 126;

@@ -16,132 +16,131 @@ constexpr std::string_view kSeries = "10.0.";
 /* QEMU splits option values at commas; two stand for one. */
 std::string escaped(std::string_view text)
 {
-	std::string result;
+    std::string result;
 
-	for (const char c : text) {
-		result += c;
-		if (c == ',')
-			result += c;
-	}
-	return result;
+    for (const char c : text) {
+        result += c;
+        if (c == ',')
+            result += c;
+    }
+    return result;
 }
 
 std::string version_of(const std::filesystem::path &program)
 {
-	return parse_qemu_version(capture({ program.string(), "--version" }, { .timeout_s = 20 }).output);
+    return parse_qemu_version(capture({program.string(), "--version"}, {.timeout_s = 20}).output);
 }
 
 } // namespace
 
 std::string parse_qemu_version(const std::string &answer)
 {
-	constexpr std::string_view prefix = "QEMU emulator version ";
+    constexpr std::string_view prefix = "QEMU emulator version ";
 
-	if (!answer.starts_with(prefix))
-		return {};
-	const size_t end = answer.find_first_not_of("0123456789.", prefix.size());
-	return answer.substr(prefix.size(), end - prefix.size());
+    if (!answer.starts_with(prefix))
+        return {};
+    const size_t end = answer.find_first_not_of("0123456789.", prefix.size());
+    return answer.substr(prefix.size(), end - prefix.size());
 }
 
 Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device)
 {
-	const auto intree = paths.qemu_intree();
-	const bool have_intree = std::filesystem::exists(intree);
-	std::string why_not_stock = "qemu-system-x86_64 is not installed";
+    const auto intree = paths.qemu_intree();
+    const bool have_intree = std::filesystem::exists(intree);
+    std::string why_not_stock = "qemu-system-x86_64 is not installed";
 
-	if (choice != QemuChoice::intree) {
-		const auto stock = find_program("qemu-system-x86_64");
+    if (choice != QemuChoice::intree) {
+        const auto stock = find_program("qemu-system-x86_64");
 
-		if (!stock.empty()) {
-			const std::string version = version_of(stock);
+        if (!stock.empty()) {
+            const std::string version = version_of(stock);
 
-			if (!with_device)
-				return { stock, {}, version, false };
-			if (!version.starts_with(kSeries))
-				why_not_stock = fmt::format("{} is version {}, and the device needs 10.0",
-							    stock.string(), version.empty() ? "?" : version);
-			else if (!std::filesystem::exists(paths.plugin()))
-				why_not_stock = fmt::format("the device for it, {}, is not built",
-							    paths.plugin().string());
-			else
-				return { stock, paths.plugin(), version, false };
-		}
-	}
-	if (choice != QemuChoice::stock && have_intree)
-		return { intree, {}, version_of(intree), true };
-	if (choice == QemuChoice::intree)
-		throw Error(fmt::format("QEMU with the device built in is not there: {} is missing.\n"
-					"       Build it with: {}/scripts/qemu.sh intree",
-					intree.string(), paths.root.string()));
-	throw Error(fmt::format("no QEMU to run the guest: {}.\n"
-				"       Install Debian's qemu-system-x86 10.0 (on Debian 12: apt install -t "
-				"bookworm-backports qemu-system-x86) and build the device (./gmemu does both),\n"
-				"       or build QEMU with the device in it: {}/scripts/qemu.sh intree",
-				why_not_stock, paths.root.string()));
+            if (!with_device)
+                return {stock, {}, version, false};
+            if (!version.starts_with(kSeries))
+                why_not_stock = fmt::format("{} is version {}, and the device needs 10.0", stock.string(),
+                                            version.empty() ? "?" : version);
+            else if (!std::filesystem::exists(paths.plugin()))
+                why_not_stock = fmt::format("the device for it, {}, is not built", paths.plugin().string());
+            else
+                return {stock, paths.plugin(), version, false};
+        }
+    }
+    if (choice != QemuChoice::stock && have_intree)
+        return {intree, {}, version_of(intree), true};
+    if (choice == QemuChoice::intree)
+        throw Error(fmt::format("QEMU with the device built in is not there: {} is missing.\n"
+                                "       Build it with: {}/scripts/qemu.sh intree",
+                                intree.string(), paths.root.string()));
+    throw Error(fmt::format("no QEMU to run the guest: {}.\n"
+                            "       Install Debian's qemu-system-x86 10.0 (on Debian 12: apt install -t "
+                            "bookworm-backports qemu-system-x86) and build the device (./gmemu does both),\n"
+                            "       or build QEMU with the device in it: {}/scripts/qemu.sh intree",
+                            why_not_stock, paths.root.string()));
 }
 
 std::string kernel_command_line(const RunOptions &options)
 {
-	/* reboot=t: a triple fault ends QEMU, started with -no-reboot, at once and without ACPI. */
-	std::string line = "console=ttyS0 panic=-1 oops=panic reboot=t random.trust_cpu=on kunit.enable=0";
+    /* reboot=t: a triple fault ends QEMU, started with -no-reboot, at once and without ACPI. */
+    std::string line = "console=ttyS0 panic=-1 oops=panic reboot=t random.trust_cpu=on kunit.enable=0";
 
-	line += fmt::format(" firmware_class.path={}", protocol::kFirmwareDir);
-	line += options.with_gmem ? " gmem=on" : " gmem=off";
-	for (const std::string &word : options.append)
-		line += " " + word;
-	return line;
+    line += fmt::format(" firmware_class.path={}", protocol::kFirmwareDir);
+    line += options.with_gmem ? " gmem=on" : " gmem=off";
+    for (const std::string &word : options.append)
+        line += " " + word;
+    return line;
 }
 
 std::vector<std::string> qemu_command(const QemuCommandInput &input)
 {
-	using namespace protocol;
-	const RunOptions &options = input.options;
-	std::vector<std::string> line = { input.qemu.program.string() };
-	auto add = [&line](auto &&...words) { (line.emplace_back(words), ...); };
-	auto port = [&](const char *id, const char *name, int fd) {
-		add("-chardev", fmt::format("socket,id={},fd={}", id, fd));
-		add("-device", fmt::format("virtserialport,chardev={},name={}", id, name));
-	};
+    using namespace protocol;
+    const RunOptions &options = input.options;
+    std::vector<std::string> line = {input.qemu.program.string()};
+    auto add = [&line](auto &&...words) { (line.emplace_back(words), ...); };
+    auto port = [&](const char *id, const char *name, int fd) {
+        add("-chardev", fmt::format("socket,id={},fd={}", id, fd));
+        add("-device", fmt::format("virtserialport,chardev={},name={}", id, name));
+    };
 
-	if (input.qemu.intree)
-		/* Built without firmware blobs of its own. */
-		add("-L", "/usr/share/qemu", "-L", "/usr/share/seabios");
-	add("-name", "gmemu", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot");
-	add("-machine", "q35");
-	if (input.kvm)
-		add("-accel", "kvm", "-cpu", "host");
-	else
-		/* With ERMS or FSRM the kernel uses rep movsb, which is slow under TCG. */
-		add("-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm");
-	add("-smp", std::to_string(options.cpus), "-m", options.memory);
-	add("-kernel", input.kernel.string(), "-initrd", input.initramfs.string());
-	add("-append", kernel_command_line(options));
-	add("-chardev", fmt::format("socket,id=console,fd={}", input.fds.console), "-serial", "chardev:console");
-	add("-device", "virtio-serial-pci");
-	port("control", kPortControl, input.fds.control);
-	port("stdin", kPortStdin, input.fds.in);
-	port("stdout", kPortStdout, input.fds.out);
-	port("stderr", kPortStderr, input.fds.err);
-	add("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap");
-	add("-device", fmt::format("virtio-9p-pci,fsdev=root,mount_tag={}", kTagRoot));
-	if (!input.share.empty()) {
-		add("-fsdev", fmt::format("local,id=share,path={},security_model=none,multidevs=remap{}",
-					  escaped(input.share.string()),
-					  options.share == ShareMode::read_only ? ",readonly=on" : ""));
-		add("-device", fmt::format("virtio-9p-pci,fsdev=share,mount_tag={}", kTagShare));
-	}
-	if (options.with_device) {
-		std::string device = "gmemu";
+    if (input.qemu.intree)
+        /* Built without firmware blobs of its own. */
+        add("-L", "/usr/share/qemu", "-L", "/usr/share/seabios");
+    add("-name", "gmemu", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot");
+    add("-machine", "q35");
+    if (input.kvm)
+        add("-accel", "kvm", "-cpu", "host");
+    else
+        /* With ERMS or FSRM the kernel uses rep movsb, which is slow under TCG. */
+        add("-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm");
+    add("-smp", std::to_string(options.cpus), "-m", options.memory);
+    add("-kernel", input.kernel.string(), "-initrd", input.initramfs.string());
+    add("-append", kernel_command_line(options));
+    add("-chardev", fmt::format("socket,id=console,fd={}", input.fds.console), "-serial", "chardev:console");
+    add("-device", "virtio-serial-pci");
+    port("control", kPortControl, input.fds.control);
+    port("stdin", kPortStdin, input.fds.in);
+    port("stdout", kPortStdout, input.fds.out);
+    port("stderr", kPortStderr, input.fds.err);
+    add("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap");
+    add("-device", fmt::format("virtio-9p-pci,fsdev=root,mount_tag={}", kTagRoot));
+    if (!input.share.empty()) {
+        add("-fsdev", fmt::format("local,id=share,path={},security_model=none,multidevs=remap{}",
+                                  escaped(input.share.string()),
+                                  options.share == ShareMode::read_only ? ",readonly=on" : ""));
+        add("-device", fmt::format("virtio-9p-pci,fsdev=share,mount_tag={}", kTagShare));
+    }
+    if (options.with_device) {
+        std::string device = "gmemu";
 
-		if (!input.qemu.plugin.empty())
-			add("-plugin", escaped(input.qemu.plugin.string()));
-		for (const std::string &property : options.device)
-			device += "," + property;
-		add("-device", device);
-	}
-	for (const std::string &word : options.qemu_args)
-		add(word);
-	return line;
+        if (!input.qemu.plugin.empty())
+            add("-plugin", escaped(input.qemu.plugin.string()));
+        for (const std::string &property : options.device)
+            device += "," + property;
+        add("-device", device);
+    }
+    for (const std::string &word : options.qemu_args)
+        add(word);
+    return line;
 }
 
 } // namespace gmemu

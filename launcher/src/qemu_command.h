@@ -12,10 +12,10 @@
 namespace gmemu {
 
 struct Qemu {
-	std::filesystem::path program;
-	std::filesystem::path plugin; /* empty: the device is built in */
-	std::string version;
-	bool intree = false;
+    std::filesystem::path program;
+    std::filesystem::path plugin; /* empty: the device is built in */
+    std::string version;
+    bool intree = false;
 };
 
 /* Throws Error, saying what to install or build, when there is none that fits. */
@@ -26,22 +26,22 @@ std::string parse_qemu_version(const std::string &answer);
 
 /* Descriptors QEMU inherits. */
 struct QemuFds {
-	int console = -1;
-	int control = -1;
-	int in = -1;
-	int out = -1;
-	int err = -1;
+    int console = -1;
+    int control = -1;
+    int in = -1;
+    int out = -1;
+    int err = -1;
 };
 
 struct QemuCommandInput {
-	const Paths &paths;
-	const RunOptions &options;
-	const Qemu &qemu;
-	std::filesystem::path kernel;
-	std::filesystem::path initramfs;
-	std::filesystem::path share; /* empty: none */
-	bool kvm = false;
-	QemuFds fds;
+    const Paths &paths;
+    const RunOptions &options;
+    const Qemu &qemu;
+    std::filesystem::path kernel;
+    std::filesystem::path initramfs;
+    std::filesystem::path share; /* empty: none */
+    bool kvm = false;
+    QemuFds fds;
 };
 
 std::vector<std::string> qemu_command(const QemuCommandInput &input);

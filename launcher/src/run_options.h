@@ -18,31 +18,31 @@ enum class QemuChoice { automatic, stock, intree };
 enum class ShareMode { read_write, read_only, off };
 
 struct RunOptions {
-	std::vector<std::string> args;
-	std::vector<std::string> env; /* NAME or NAME=VALUE */
-	int timeout_s = 0; /* 0: none */
-	std::string memory = "1G";
-	unsigned cpus = 2;
-	std::vector<std::string> device; /* key=value of the gmemu device */
-	bool with_device = true;
-	bool with_gmem = true;
-	bool debug_kernel = false;
-	std::filesystem::path kernel; /* empty: ours */
-	std::filesystem::path firmware; /* empty: ours; "none": no file */
-	std::vector<std::string> append; /* to the kernel's command line */
-	std::vector<std::string> modules; /* more of them, by name, from the kernel's tree */
-	std::string driver_parameters;
-	QemuChoice qemu = QemuChoice::automatic;
-	std::vector<std::string> qemu_args;
-	std::string accel = "auto"; /* auto, tcg, kvm */
-	ShareMode share = ShareMode::read_write;
-	std::filesystem::path dmesg; /* write the guest's console here */
-	std::filesystem::path qemu_log; /* and QEMU's messages here */
-	bool verbose = false;
-	bool dry_run = false;
-	bool pty = false;
-	bool stdin_null = false;
-	bool keep_artifacts = true; /* of a run that went wrong */
+    std::vector<std::string> args;
+    std::vector<std::string> env; /* NAME or NAME=VALUE */
+    int timeout_s = 0;            /* 0: none */
+    std::string memory = "1G";
+    unsigned cpus = 2;
+    std::vector<std::string> device; /* key=value of the gmemu device */
+    bool with_device = true;
+    bool with_gmem = true;
+    bool debug_kernel = false;
+    std::filesystem::path kernel;     /* empty: ours */
+    std::filesystem::path firmware;   /* empty: ours; "none": no file */
+    std::vector<std::string> append;  /* to the kernel's command line */
+    std::vector<std::string> modules; /* more of them, by name, from the kernel's tree */
+    std::string driver_parameters;
+    QemuChoice qemu = QemuChoice::automatic;
+    std::vector<std::string> qemu_args;
+    std::string accel = "auto"; /* auto, tcg, kvm */
+    ShareMode share = ShareMode::read_write;
+    std::filesystem::path dmesg;    /* write the guest's console here */
+    std::filesystem::path qemu_log; /* and QEMU's messages here */
+    bool verbose = false;
+    bool dry_run = false;
+    bool pty = false;
+    bool stdin_null = false;
+    bool keep_artifacts = true; /* of a run that went wrong */
 };
 
 } // namespace gmemu

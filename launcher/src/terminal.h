@@ -9,15 +9,15 @@ namespace gmemu {
 
 class RawTerminal {
 public:
-	explicit RawTerminal(int fd);
-	RawTerminal(const RawTerminal &) = delete;
-	RawTerminal &operator=(const RawTerminal &) = delete;
-	~RawTerminal();
+    explicit RawTerminal(int fd);
+    RawTerminal(const RawTerminal &) = delete;
+    RawTerminal &operator=(const RawTerminal &) = delete;
+    ~RawTerminal();
 
 private:
-	int fd_;
-	bool active_ = false;
-	termios saved_ = {};
+    int fd_;
+    bool active_ = false;
+    termios saved_ = {};
 };
 
 /* Rows and columns; 24 by 80 when unknown. */
