@@ -29,6 +29,7 @@
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 struct device;
@@ -426,8 +427,10 @@ struct gm_as {
 	struct gm_as *next;		/* in mm->gm_as; gm_as_list_lock */
 	struct rw_semaphore use_lock;	/* read: faults; write: attach, destroy */
 	refcount_t ref;
+	struct list_head detached;	/* contexts whose counters may be in use */
 	bool dead;			/* written under map_lock */
 	struct mmu_interval_notifier notifier;
+	struct delayed_work thrash_work;
 };
 
 /**

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Device faults.
+ */
+#include <linux/hugetlb.h>
+#include <linux/ktime.h>
+#include <linux/sched/mm.h>
+
+#include "internal.h"
+
+#include <trace/events/gmem.h>
+
+/* Races lost before the device is told to try again. */
+#define GM_FAULT_TRIES		16
+/* Attempts at migration before the page is mapped where it is. */
+#define GM_MIGRATE_TRIES	3
+
+static bool gm_access_writes(unsigned int access, struct vm_area_struct *vma)
+{
+	switch (access) {
+	case GM_ACCESS_WRITE:
+	case GM_ACCESS_ATOMIC:
+		return true;
+	case GM_ACCESS_ANY:
+		return vma->vm_flags & VM_WRITE;
+	default:
+		return false;
+	}
+}
+
+/* May the device do this at all? */
+static int gm_check_vma(struct vm_area_struct *vma, unsigned int access)
+{
+	vm_flags_t need = VM_READ;
+
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP))
+		return GM_RET_PERM;
+	switch (access) {
+	case GM_ACCESS_WRITE:
+	case GM_ACCESS_ATOMIC:
+		need |= VM_WRITE;
+		break;
+	case GM_ACCESS_EXEC:
+		need |= VM_EXEC;
+		break;
+	default:
+		break;
+	}
+	return (vma->vm_flags & need) == need ? GM_RET_SUCCESS : GM_RET_PERM;
+}
+
+/* Is this memory that migrate_vma can move into device memory? */
+static bool gm_vma_can_migrate(struct vm_area_struct *vma)
+{
+	return vma_is_anonymous(vma) && !is_vm_hugetlb_page(vma) &&
+	       !(vma->vm_flags & VM_SPECIAL);
+}
+
+/* Where the VMA lies within the block of an address. */
+static struct gm_window gm_vma_bounds(struct gm_as *as,
+				      struct vm_area_struct *vma,
+				      unsigned long addr)
+{
+	unsigned long va = addr & GM_BLOCK_MASK;
+	unsigned long start = max3(va, vma->vm_start, as->start_va);
+	unsigned long end = min3(va + GM_BLOCK_SIZE, vma->vm_end, as->end_va);
+	struct gm_window w = {
+		.first = (start - va) >> PAGE_SHIFT,
+		.end = (end - va) >> PAGE_SHIFT,
+	};
+
+	return w;
+}
+
+/* Is the page mapped well enough by now? Faults come in flocks. */
+static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
+				 unsigned int access, enum gm_fault_hint hint)
+{
+	unsigned int i = gm_block_index(addr);
+	struct gm_as *as = ctx->as;
+	struct gm_block *block;
+	bool ok = false;
+
+	/* Only the VMA knows about the others. */
+	if (access != GM_ACCESS_READ && access != GM_ACCESS_WRITE &&
+	    access != GM_ACCESS_ATOMIC && access != GM_ACCESS_PREFETCH)
+		return false;
+
+	mutex_lock(&as->map_lock);
+	block = xa_load(&ctx->blocks, addr >> GM_BLOCK_SHIFT);
+	if (block && !as->dead && test_bit(i, block->mapped)) {
+		ok = test_bit(i, block->write) || access == GM_ACCESS_READ ||
+		     access == GM_ACCESS_PREFETCH;
+		if (hint == GM_FAULT_HINT_MARK_HOT)
+			ok &= test_bit(i, block->local);
+	}
+	mutex_unlock(&as->map_lock);
+	if (ok)
+		gm_count(ctx, faults_spurious, 1);
+	return ok;
+}
+
+/* mmap_lock held */
+static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
+			unsigned long addr, unsigned int access,
+			enum gm_fault_hint hint, bool migrate)
+{
+	unsigned int i, index = gm_block_index(addr);
+	unsigned long va = addr & GM_BLOCK_MASK;
+	bool write = gm_access_writes(access, vma);
+	struct gm_as *as = ctx->as;
+	struct gm_thrash *thrash;
+	struct gm_window window;
+	struct gm_block *block;
+
+	block = gm_block_get(ctx, addr);
+	if (!block)
+		return GM_RET_NOMEM;
+
+	mutex_lock(&as->map_lock);
+	thrash = &block->thrash[index / GM_GRANULE_PAGES];
+	if (gm_thrash_remote(thrash, jiffies) &&
+	    hint != GM_FAULT_HINT_MARK_HOT)
+		migrate = false;
+	window = gm_policy_window(block->local, gm_vma_bounds(as, vma, addr),
+				  index, hint == GM_FAULT_HINT_MARK_HOT);
+	if (migrate)
+		for (i = window.first / GM_GRANULE_PAGES;
+		     i < DIV_ROUND_UP(window.end, GM_GRANULE_PAGES); i++)
+			gm_thrash_arrived(&block->thrash[i], jiffies);
+	mutex_unlock(&as->map_lock);
+
+	if (migrate &&
+	    gm_migrate_to_device(ctx, vma, block,
+				 va + window.first * PAGE_SIZE,
+				 va + window.end * PAGE_SIZE))
+		migrate = false;
+	return gm_map_window(ctx, vma, block, addr, window, write, migrate);
+}
+
+static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
+			unsigned long addr, unsigned int access,
+			enum gm_fault_hint hint)
+{
+	struct gm_as *as = ctx->as;
+	struct vm_area_struct *vma;
+	unsigned int tries, migrations = 0;
+	int ret = GM_RET_RETRY;
+
+	if (addr < as->start_va || addr >= as->end_va)
+		return GM_RET_NO_MAPPING;
+	if (gm_fault_is_spurious(ctx, addr, access, hint))
+		return GM_RET_SUCCESS;
+
+	for (tries = 0; tries < GM_FAULT_TRIES; tries++) {
+		bool migrate;
+
+		mmap_read_lock(mm);
+		vma = vma_lookup(mm, addr);
+		ret = vma ? gm_check_vma(vma, access) : GM_RET_NO_MAPPING;
+		if (!ret) {
+			migrate = gm_dev_has_memory(ctx->dev) &&
+				  gm_vma_can_migrate(vma) &&
+				  hint != GM_FAULT_HINT_MAP_REMOTE &&
+				  migrations < GM_MIGRATE_TRIES;
+			ret = gm_fault_vma(ctx, vma, addr, access, hint,
+					   migrate);
+		}
+		mmap_read_unlock(mm);
+
+		if (ret == GM_RET_MIGRATING) {
+			migrations++;
+			ret = GM_RET_RETRY;
+		}
+		if (ret != GM_RET_RETRY)
+			break;
+		cond_resched();
+	}
+	return ret;
+}
+
+static int gm_fault_timed(struct gm_context *ctx, struct mm_struct *mm,
+			  unsigned long addr, unsigned int access,
+			  enum gm_fault_hint hint)
+{
+	u64 start = ktime_get_ns();
+	int ret;
+
+	ret = gm_fault_one(ctx, mm, addr, access, hint);
+	gm_count(ctx, faults, 1);
+	gm_count(ctx, fault_ns, ktime_get_ns() - start);
+	if (ret == GM_RET_RETRY)
+		gm_count(ctx, faults_retried, 1);
+	else if (ret != GM_RET_SUCCESS)
+		gm_count(ctx, faults_failed, 1);
+	trace_gmem_fault(ctx->dev->id, addr, access, ret);
+	return ret;
+}
+
+/**
+ * gm_dev_fault_batch - serve faults of one context
+ * @ctx: The context.
+ * @reqs: The faults, best sorted by address; gm_fault_req.ret is set in each.
+ * @nr: How many.
+ *
+ * A fault that got GM_RET_SUCCESS or GM_RET_RETRY is to be replayed; what else
+ * it may get ends the access: GM_RET_NO_MAPPING, GM_RET_PERM, GM_RET_NOMEM,
+ * GM_RET_IO, GM_RET_KILLED.
+ *
+ * Context: May sleep; mmap_lock must not be held. Any thread, kernel threads
+ * included; several at once.
+ * Return: GM_RET_SUCCESS if each fault got an answer of its own; GM_RET_KILLED
+ * if the process is gone, which is then also in each.
+ */
+int gm_dev_fault_batch(struct gm_context *ctx, struct gm_fault_req *reqs,
+		       unsigned int nr)
+{
+	struct gm_as *as = ctx->as;
+	struct mm_struct *mm = as->mm;
+	unsigned int i;
+	bool alive;
+
+	alive = mmget_not_zero(mm);
+	if (alive) {
+		down_read(&as->use_lock);
+		for (i = 0; i < nr; i++) {
+			reqs[i].ret = GM_RET_KILLED;
+			if (as->dead)
+				continue;
+			reqs[i].ret = reqs[i].access > GM_ACCESS_PREFETCH ?
+				      GM_RET_INVALID :
+				      gm_fault_timed(ctx, mm, reqs[i].addr,
+						     reqs[i].access,
+						     reqs[i].hint);
+		}
+		up_read(&as->use_lock);
+		mmput(mm);
+		return GM_RET_SUCCESS;
+	}
+
+	for (i = 0; i < nr; i++)
+		reqs[i].ret = GM_RET_KILLED;
+	return GM_RET_KILLED;
+}
+EXPORT_SYMBOL_GPL(gm_dev_fault_batch);
+
+/**
+ * gm_dev_fault - serve one fault of which no more is known
+ * @mm: The process's memory.
+ * @addr: The address, not necessarily aligned.
+ * @dev: The device; attached to an address space of @mm that covers @addr.
+ * @hint: Advice.
+ *
+ * The page is made readable, and writable if the VMA allows that.
+ *
+ * Context: May sleep; mmap_lock must not be held.
+ * Return: a value of &enum gm_ret, as in gm_dev_fault_batch(); GM_RET_NODEV if
+ * there is no such address space.
+ */
+int gm_dev_fault(struct mm_struct *mm, unsigned long addr, struct gm_dev *dev,
+		 enum gm_fault_hint hint)
+{
+	struct gm_context *ctx;
+	struct gm_as *as;
+	int ret;
+
+	if (!gmem_is_enabled())
+		return GM_RET_DISABLED;
+	if (!mm || !dev)
+		return GM_RET_INVALID;
+	as = gm_as_find(mm, addr, dev, 0);
+	if (!as)
+		return GM_RET_NODEV;
+	if (!mmget_not_zero(mm)) {
+		gm_as_put(as);
+		return GM_RET_KILLED;
+	}
+
+	down_read(&as->use_lock);
+	ctx = gm_as_context(as, dev);
+	if (as->dead)
+		ret = GM_RET_KILLED;
+	else if (!ctx)
+		ret = GM_RET_NODEV;
+	else
+		ret = gm_fault_timed(ctx, mm, addr, GM_ACCESS_ANY, hint);
+	up_read(&as->use_lock);
+
+	mmput(mm);
+	gm_as_put(as);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(gm_dev_fault);

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The way back: the CPU touches what is in device memory.
+ */
+#include <linux/migrate.h>
+#include <linux/pagemap.h>
+
+#include "internal.h"
+
+#include <trace/events/gmem.h>
+
+/* What the contexts of the process know about the page that the CPU wants. */
+struct gm_host_info {
+	struct gm_window window;
+	bool found;
+};
+
+/*
+ * Choose the window with what is mapped at home, and tell the thrash detector.
+ * A process has one context per device as a rule; with several, the first
+ * that knows the block decides the window.
+ */
+static void gm_host_fault_note(struct mm_struct *mm, unsigned long addr,
+			       struct gm_dev *dev, struct gm_window bounds,
+			       struct gm_host_info *info)
+{
+	DECLARE_BITMAP(home, GM_BLOCK_PAGES);
+	struct gm_context *ctx;
+	struct gm_block *block;
+	struct gm_as *as;
+	unsigned int nth, index = gm_block_index(addr);
+
+	for (nth = 0; (as = gm_as_find(mm, addr, dev, nth)); nth++) {
+		mutex_lock(&as->map_lock);
+		ctx = gm_as_context(as, dev);
+		block = ctx ? xa_load(&ctx->blocks, addr >> GM_BLOCK_SHIFT) :
+			      NULL;
+		if (block) {
+			struct gm_thrash *thrash =
+				&block->thrash[index / GM_GRANULE_PAGES];
+
+			gm_count(ctx, host_faults, 1);
+			if (gm_thrash_left(thrash, jiffies) && !as->dead) {
+				gm_count(ctx, thrash, 1);
+				schedule_delayed_work(&as->thrash_work,
+						      thrash->remote_until -
+						      jiffies + 1);
+			}
+			if (!info->found) {
+				bitmap_complement(home, block->local,
+						  GM_BLOCK_PAGES);
+				__clear_bit(index, home);
+				info->window = gm_policy_window(home, bounds,
+								index, false);
+				info->found = true;
+			}
+		}
+		mutex_unlock(&as->map_lock);
+		gm_as_put(as);
+	}
+}
+
+static void gm_host_fault_count(struct mm_struct *mm, unsigned long addr,
+				struct gm_dev *dev, unsigned int nr)
+{
+	struct gm_context *ctx;
+	struct gm_as *as;
+
+	as = gm_as_find(mm, addr, dev, 0);
+	if (!as)
+		return;
+	mutex_lock(&as->map_lock);
+	ctx = gm_as_context(as, dev);
+	if (ctx) {
+		gm_count(ctx, pages_to_host, nr);
+		gm_count(ctx, bytes_to_host, nr * PAGE_SIZE);
+	}
+	mutex_unlock(&as->map_lock);
+	gm_as_put(as);
+}
+
+static int gm_bring_home(struct vm_fault *vmf, struct gm_dev *dev,
+			 unsigned long start, unsigned long end)
+{
+	unsigned int i, moved = 0, nr = (end - start) >> PAGE_SHIFT;
+	struct migrate_vma args = {
+		.vma = vmf->vma,
+		.start = start,
+		.end = end,
+		.pgmap_owner = dev,
+		.fault_page = vmf->page,
+		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+	};
+	struct gm_migration *m;
+	bool wanted = false;
+	int ret;
+
+	m = gm_migration_alloc();
+	args.src = m->src;
+	args.dst = m->dst;
+	ret = GM_RET_FAILURE_UNKNOWN;
+	if (migrate_vma_setup(&args))
+		goto out;
+	/* Somebody else is at it: the fault is taken again if it has to be. */
+	ret = GM_RET_SUCCESS;
+	if (!args.cpages)
+		goto out;
+
+	gm_alloc_host_pages(m, nr, vmf->vma, start);
+	for (i = 0; i < nr; i++)
+		if (migrate_pfn_to_page(m->src[i]) == vmf->page)
+			wanted = true;
+	i = (vmf->address - start) >> PAGE_SHIFT;
+	if (wanted && !m->dst[i])
+		ret = GM_RET_NOMEM;
+	else
+		ret = gm_copy_to_host(dev, m, nr);
+	if (ret) {
+		for (i = 0; i < nr; i++) {
+			struct page *page = migrate_pfn_to_page(m->dst[i]);
+
+			if (!page)
+				continue;
+			unlock_page(page);
+			put_page(page);
+			m->dst[i] = 0;
+		}
+	}
+
+	migrate_vma_pages(&args);
+	for (i = 0; i < nr; i++)
+		if (m->dst[i] && (m->src[i] & MIGRATE_PFN_MIGRATE))
+			moved++;
+	migrate_vma_finalize(&args);
+	trace_gmem_to_host(dev->id, start, nr, moved);
+	if (moved)
+		gm_host_fault_count(vmf->vma->vm_mm, vmf->address, dev, moved);
+out:
+	gm_migration_free(m);
+	return ret;
+}
+
+static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
+				unsigned long end)
+{
+	struct gm_hnode *hnode = gm_page_hnode(vmf->page);
+	unsigned long addr = vmf->address & PAGE_MASK;
+	struct gm_dev *dev;
+	int ret;
+
+	/* Unregistering waits for us. */
+	down_read(&hnode->use);
+	dev = hnode->dev;
+	if (!dev) {
+		up_read(&hnode->use);
+		return VM_FAULT_SIGBUS;
+	}
+	ret = gm_bring_home(vmf, dev, start, end);
+	/* One bad page must not take its neighbours with it. */
+	if ((ret == GM_RET_IO || ret == GM_RET_NOMEM) &&
+	    end - start > PAGE_SIZE)
+		ret = gm_bring_home(vmf, dev, addr, addr + PAGE_SIZE);
+	up_read(&hnode->use);
+
+	switch (ret) {
+	case GM_RET_SUCCESS:
+		return 0;
+	case GM_RET_NOMEM:
+		return VM_FAULT_OOM;
+	default:
+		return VM_FAULT_SIGBUS;
+	}
+}
+
+/**
+ * gm_host_fault_locked - bring device memory home
+ * @vmf: The CPU's fault; vmf->page is the device page, with a reference.
+ * @order: Bring the aligned 2^order pages around the address, as far as the VMA
+ *	reaches; at most 2 MiB.
+ *
+ * Context: mmap_lock held.
+ * Return: 0, VM_FAULT_OOM, or VM_FAULT_SIGBUS if the device failed to copy.
+ */
+vm_fault_t gm_host_fault_locked(struct vm_fault *vmf, unsigned int order)
+{
+	unsigned long size, start;
+
+	order = min_t(unsigned int, order, GM_BLOCK_SHIFT - PAGE_SHIFT);
+	size = PAGE_SIZE << order;
+	start = ALIGN_DOWN(vmf->address, size);
+	return gm_host_fault(vmf, max(start, vmf->vma->vm_start),
+			     min(start + size, vmf->vma->vm_end));
+}
+EXPORT_SYMBOL_GPL(gm_host_fault_locked);
+
+/* dev_pagemap_ops.migrate_to_ram */
+vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf)
+{
+	unsigned long va = vmf->address & GM_BLOCK_MASK;
+	struct vm_area_struct *vma = vmf->vma;
+	struct gm_host_info info = {};
+	struct gm_window bounds = { .first = 0, .end = GM_BLOCK_PAGES };
+	struct gm_dev *dev;
+
+	if (vma->vm_start > va)
+		bounds.first = (vma->vm_start - va) >> PAGE_SHIFT;
+	if (vma->vm_end - va < GM_BLOCK_SIZE)
+		bounds.end = (vma->vm_end - va) >> PAGE_SHIFT;
+
+	spin_lock(&gm_page_lock);
+	dev = gm_page_hnode(vmf->page)->dev;
+	spin_unlock(&gm_page_lock);
+	if (!dev)
+		return VM_FAULT_SIGBUS;
+
+	gm_host_fault_note(vma->vm_mm, vmf->address, dev, bounds, &info);
+	if (!info.found)
+		return gm_host_fault_locked(vmf, ilog2(GM_GRANULE_PAGES));
+	return gm_host_fault(vmf, va + info.window.first * PAGE_SIZE,
+			     va + info.window.end * PAGE_SIZE);
+}

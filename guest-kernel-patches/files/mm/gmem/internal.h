@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of mm/gmem share.
+ *
+ * Locks, outermost first:
+ *
+ *	gm_as.use_lock		a fault is running (read); contexts come and go (write)
+ *	gm_dev.lock		lists of a device
+ *	mmap_lock		of the faulting process, read
+ *	gm_hnode.use		a CPU fault needs the device (read)
+ *	page locks		as migrate_vma takes them
+ *	gm_as.map_lock		page tables and TLBs of the contexts; inside reclaim
+ *	gm_as_list_lock		mm->gm_as
+ *	gm_page_lock		which page of device memory belongs to whom
+ */
+#ifndef _MM_GMEM_INTERNAL_H
+#define _MM_GMEM_INTERNAL_H
+
+#include <linux/gmem.h>
+#include <linux/kobject.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/workqueue.h>
+
+/* A block is the reach of one huge leaf, and what migrates at most at once. */
+#define GM_BLOCK_SHIFT		21
+#define GM_BLOCK_SIZE		BIT(GM_BLOCK_SHIFT)
+#define GM_BLOCK_MASK		(~(GM_BLOCK_SIZE - 1))
+#define GM_BLOCK_PAGES		(GM_BLOCK_SIZE >> PAGE_SHIFT)
+
+/* A granule is what migrates at least, as far as the VMA reaches. */
+#define GM_GRANULE_SHIFT	16
+#define GM_GRANULE_PAGES	(1U << (GM_GRANULE_SHIFT - PAGE_SHIFT))
+#define GM_BLOCK_GRANULES	(GM_BLOCK_SIZE >> GM_GRANULE_SHIFT)
+
+/* Not part of the interface: gm_dev_fault() does not know the access. */
+#define GM_ACCESS_ANY		(GM_ACCESS_PREFETCH + 1)
+
+struct gm_chunk;
+
+/**
+ * struct gm_hnode - memory of a device that Linux manages
+ * @id: Number in sysfs and in gm_dev.registered_hnodes; no NUMA node has it.
+ * @dev: The device; NULL once the device left pages behind and is gone; under
+ *	gm_page_lock and @use.
+ * @dev_link: In gm_dev.hnodes; under gm_page_lock.
+ * @begin: Address of the first byte, as the device counts.
+ * @pgmap: The struct pages.
+ * @res: Where in the physical address space they pretend to be.
+ * @free: Chunks without a used page; under gm_page_lock.
+ * @active: The other chunks, the least recently used first; same lock.
+ * @chunks: All chunks.
+ * @nr_chunks: How many.
+ * @nr_pages: Number of pages.
+ * @nr_free: How many of them are free; under gm_page_lock.
+ * @nr_evicted: Pages evicted so far; under gm_page_lock.
+ * @dying: No page may be taken any more; under gm_page_lock.
+ * @orphan: Wait for the last page, then go; under gm_page_lock.
+ * @use: Held for reading while the device is needed to bring a page home.
+ * @release_work: Does that.
+ * @kobj: Directory in sysfs and reference count.
+ */
+struct gm_hnode {
+	unsigned int id;
+	struct gm_dev *dev;
+	struct list_head dev_link;
+	unsigned long begin;
+	struct dev_pagemap pgmap;
+	struct resource *res;
+	struct list_head free;
+	struct list_head active;
+	struct gm_chunk *chunks;
+	unsigned long nr_chunks;
+	unsigned long nr_pages;
+	unsigned long nr_free;
+	unsigned long nr_evicted;
+	bool dying;
+	bool orphan;
+	struct rw_semaphore use;
+	struct work_struct release_work;
+	struct kobject kobj;
+};
+
+/**
+ * struct gm_thrash - does a granule bounce between CPU and device
+ * @arrived: When it came to the device last, in jiffies.
+ * @remote_until: Until when it is left in system memory, if @remote.
+ * @bounces: How often in a row it left again soon after it had arrived.
+ * @remote: It bounced too often.
+ */
+struct gm_thrash {
+	unsigned long arrived;
+	unsigned long remote_until;
+	u8 bounces;
+	bool remote;
+};
+
+/**
+ * struct gm_remote - system memory the device maps
+ * @dma: What dma_map_page() gave.
+ * @page: The page; no reference, the notifier comes before it goes.
+ */
+struct gm_remote {
+	dma_addr_t dma;
+	struct page *page;
+};
+
+/**
+ * struct gm_block - what a context has mapped in one aligned 2 MiB of addresses
+ * @mapped: Pages with a valid entry in the device's page table.
+ * @local: Those of them in device memory.
+ * @write: Those of them the device may write.
+ * @remote: By page, for those not @local; allocated when first needed.
+ * @nr_remote: How many of @remote are in use.
+ * @chunk: The chunk whose pages this block prefers; under gm_page_lock.
+ * @ctx: The context.
+ * @thrash: By granule.
+ *
+ * Protected by gm_as.map_lock except where noted. Goes away only with map_lock
+ * and, for writing, use_lock of the address space held.
+ */
+struct gm_block {
+	DECLARE_BITMAP(mapped, GM_BLOCK_PAGES);
+	DECLARE_BITMAP(local, GM_BLOCK_PAGES);
+	DECLARE_BITMAP(write, GM_BLOCK_PAGES);
+	struct gm_remote *remote;
+	unsigned int nr_remote;
+	struct gm_chunk *chunk;
+	struct gm_context *ctx;
+	struct gm_thrash thrash[GM_BLOCK_GRANULES];
+};
+
+/**
+ * struct gm_migration - scratch space for moving up to one block
+ * @src: For migrate_vma.
+ * @dst: For migrate_vma.
+ * @pages: Device pages to move to.
+ * @list: Runs to copy.
+ * @nr: How many.
+ */
+struct gm_migration {
+	unsigned long src[GM_BLOCK_PAGES];
+	unsigned long dst[GM_BLOCK_PAGES];
+	struct page *pages[GM_BLOCK_PAGES];
+	struct gm_copy list[GM_BLOCK_PAGES];
+	unsigned int nr;
+};
+
+/* A range of pages within a block: [first, end) */
+struct gm_window {
+	unsigned int first;
+	unsigned int end;
+};
+
+#define gm_count(ctx, what, n)						\
+	atomic64_add(n, &(ctx)->stats[offsetof(struct gm_stats, what) / sizeof(u64)])
+
+static inline unsigned int gm_block_index(unsigned long va)
+{
+	return (va & ~GM_BLOCK_MASK) >> PAGE_SHIFT;
+}
+
+/* core.c */
+extern struct kobject *gmem_kobj;
+struct gm_migration *gm_migration_alloc(void);
+void gm_migration_free(struct gm_migration *m);
+
+/* hnode.c */
+extern spinlock_t gm_page_lock;
+struct gm_hnode *gm_page_hnode(struct page *page);
+unsigned long gm_page_device_addr(struct page *page);
+bool gm_page_is_gmem(struct page *page);
+bool gm_page_is_local(struct page *page, struct gm_dev *dev);
+unsigned int gm_hnode_alloc(struct gm_dev *dev, struct gm_block *block,
+			    const unsigned long *want, struct page **pages);
+unsigned long gm_hnode_nr_free(struct gm_dev *dev);
+void gm_hnode_touch(struct page *page);
+void gm_hnode_forget_block(struct gm_block *block);
+struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
+				 struct gm_context **ctx);
+void gm_hnode_put(struct gm_hnode *hnode);
+void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr);
+bool gm_dev_has_memory(struct gm_dev *dev);
+unsigned int gm_hnode_id_alloc(void);
+void gm_hnode_id_free(unsigned int id);
+
+/* evict.c */
+bool gm_evict(struct gm_dev *dev, unsigned long nr_pages);
+void gm_evict_hnode(struct gm_hnode *hnode);
+
+/* policy.c */
+struct gm_window gm_policy_window(const unsigned long *resident,
+				  struct gm_window bounds, unsigned int index,
+				  bool hot);
+void gm_thrash_arrived(struct gm_thrash *thrash, unsigned long now);
+bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now);
+bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now);
+
+/* copy.c */
+int gm_copy_to_device(struct gm_dev *dev, struct gm_migration *m,
+		      unsigned int nr_pages);
+int gm_copy_to_host(struct gm_dev *dev, struct gm_migration *m,
+		    unsigned int nr_pages);
+
+/* migrate.c */
+int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
+			 struct gm_block *block, unsigned long start,
+			 unsigned long end);
+void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
+			 struct vm_area_struct *vma, unsigned long start);
+
+/* host_fault.c */
+vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf);
+
+/* map.c */
+struct gm_block *gm_block_get(struct gm_context *ctx, unsigned long va);
+int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
+		  struct gm_block *block, unsigned long addr,
+		  struct gm_window window, bool write, bool want_local);
+bool gm_unmap_range(struct gm_context *ctx, unsigned long start,
+		    unsigned long end);
+bool gm_range_is_mapped(struct gm_context *ctx, unsigned long start,
+			unsigned long end);
+void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
+		    unsigned long end);
+
+/* notifier.c */
+extern const struct mmu_interval_notifier_ops gm_notifier_ops;
+
+/* as.c */
+struct gm_as *gm_as_find(struct mm_struct *mm, unsigned long addr,
+			 struct gm_dev *dev, unsigned int nth);
+struct gm_context *gm_as_context(struct gm_as *as, struct gm_dev *dev);
+void gm_as_put(struct gm_as *as);
+
+#endif /* _MM_GMEM_INTERNAL_H */

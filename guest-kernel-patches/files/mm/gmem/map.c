@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The page tables of the devices: making entries out of what the CPU's page
+ * tables say, and taking them away.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/hmm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+#include <trace/events/gmem.h>
+
+/* More ranges than this and their hull is flushed instead. */
+#define GM_FLUSH_RANGES	16
+
+struct gm_flush {
+	struct list_head list;
+	struct gm_tlb_range range[GM_FLUSH_RANGES];
+	unsigned int nr;
+	unsigned long start;
+	unsigned long end;
+};
+
+static void gm_flush_init(struct gm_flush *flush)
+{
+	INIT_LIST_HEAD(&flush->list);
+	flush->nr = 0;
+	flush->start = ULONG_MAX;
+	flush->end = 0;
+}
+
+static void gm_flush_add(struct gm_flush *flush, unsigned long start,
+			 unsigned long end)
+{
+	struct gm_tlb_range *range;
+
+	flush->start = min(flush->start, start);
+	flush->end = max(flush->end, end);
+	if (flush->nr < GM_FLUSH_RANGES) {
+		range = &flush->range[flush->nr];
+		range->va = start;
+		range->size = end - start;
+		list_add_tail(&range->link, &flush->list);
+	}
+	flush->nr++;
+}
+
+static void gm_flush_now(struct gm_context *ctx, struct gm_flush *flush)
+{
+	const struct gm_mmu *mmu = ctx->dev->mmu;
+
+	if (!flush->nr)
+		return;
+	gm_count(ctx, tlb_flushes, 1);
+	if (flush->nr > 1 && flush->nr <= GM_FLUSH_RANGES &&
+	    mmu->tlb_invl_coalesced)
+		mmu->tlb_invl_coalesced(ctx->pmap, &flush->list);
+	else
+		mmu->tlb_invl(ctx->pmap, flush->start,
+			      flush->end - flush->start);
+}
+
+static bool gm_dma_map(struct gm_dev *dev, struct page *page, dma_addr_t *dma)
+{
+	if (!dev->dma_dev) {
+		*dma = page_to_phys(page);
+		return true;
+	}
+	*dma = dma_map_page(dev->dma_dev, page, 0, PAGE_SIZE,
+			    DMA_BIDIRECTIONAL);
+	return !dma_mapping_error(dev->dma_dev, *dma);
+}
+
+static void gm_dma_unmap(struct gm_dev *dev, dma_addr_t dma)
+{
+	if (dev->dma_dev)
+		dma_unmap_page(dev->dma_dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+}
+
+/* The device cannot reach the page any more: forget it. */
+static void gm_remote_drop(struct gm_context *ctx, struct gm_block *block,
+			   unsigned int i)
+{
+	struct gm_remote *remote = &block->remote[i];
+
+	gm_dma_unmap(ctx->dev, remote->dma);
+	/*
+	 * The CPU's entry may be writable and clean. set_page_dirty() would
+	 * like the page locked; what it guards against, the page losing its
+	 * mapping, cannot happen before this notifier returns.
+	 */
+	if (test_bit(i, block->write))
+		set_page_dirty(remote->page);
+	remote->page = NULL;
+	block->nr_remote--;
+}
+
+/* Window of a block that [start, end) covers. */
+static struct gm_window gm_block_clip(unsigned long index, unsigned long start,
+				      unsigned long end)
+{
+	unsigned long va = index << GM_BLOCK_SHIFT;
+	struct gm_window w = { .first = 0, .end = GM_BLOCK_PAGES };
+
+	if (start > va)
+		w.first = (start - va) >> PAGE_SHIFT;
+	if (end - va < GM_BLOCK_SIZE)
+		w.end = (end - va) >> PAGE_SHIFT;
+	return w;
+}
+
+/**
+ * gm_range_is_mapped - does a context map anything of a range
+ * @ctx: The context; map_lock of its address space held.
+ * @start: First address.
+ * @end: One past the last.
+ *
+ * Return: true if so.
+ */
+bool gm_range_is_mapped(struct gm_context *ctx, unsigned long start,
+			unsigned long end)
+{
+	struct gm_block *block;
+	unsigned long index;
+
+	xa_for_each_range(&ctx->blocks, index, block, start >> GM_BLOCK_SHIFT,
+			  (end - 1) >> GM_BLOCK_SHIFT) {
+		struct gm_window w = gm_block_clip(index, start, end);
+
+		if (find_next_bit(block->mapped, w.end, w.first) < w.end)
+			return true;
+	}
+	return false;
+}
+
+/**
+ * gm_unmap_range - take a range away from a context's device
+ * @ctx: The context; map_lock of its address space held.
+ * @start: First address, page aligned.
+ * @end: One past the last.
+ *
+ * When it returns the device can use none of the translations any more.
+ *
+ * Return: true if there was something to take away.
+ */
+bool gm_unmap_range(struct gm_context *ctx, unsigned long start,
+		    unsigned long end)
+{
+	const struct gm_mmu *mmu = ctx->dev->mmu;
+	unsigned long index, first_block = start >> GM_BLOCK_SHIFT;
+	unsigned long last_block = (end - 1) >> GM_BLOCK_SHIFT;
+	struct gm_block *block;
+	struct gm_flush flush;
+
+	lockdep_assert_held(&ctx->as->map_lock);
+	gm_flush_init(&flush);
+
+	xa_for_each_range(&ctx->blocks, index, block, first_block, last_block) {
+		struct gm_window w = gm_block_clip(index, start, end);
+		unsigned long va = index << GM_BLOCK_SHIFT;
+		unsigned int first, last;
+
+		first = find_next_bit(block->mapped, w.end, w.first);
+		if (first >= w.end)
+			continue;
+		last = find_last_bit(block->mapped, w.end);
+		mmu->pmap_release(ctx->pmap, va + first * PAGE_SIZE,
+				  (last + 1 - first) * PAGE_SIZE);
+		gm_flush_add(&flush, va + first * PAGE_SIZE,
+			     va + (last + 1) * PAGE_SIZE);
+	}
+	if (!flush.nr)
+		return false;
+	gm_flush_now(ctx, &flush);
+
+	xa_for_each_range(&ctx->blocks, index, block, first_block, last_block) {
+		struct gm_window w = gm_block_clip(index, start, end);
+		unsigned int i = w.first;
+
+		for_each_set_bit_from(i, block->mapped, w.end)
+			if (!test_bit(i, block->local))
+				gm_remote_drop(ctx, block, i);
+		bitmap_clear(block->mapped, w.first, w.end - w.first);
+		bitmap_clear(block->local, w.first, w.end - w.first);
+		bitmap_clear(block->write, w.first, w.end - w.first);
+	}
+	return true;
+}
+
+/**
+ * gm_drop_blocks - forget blocks that no VMA reaches any more
+ * @ctx: The context; map_lock of its address space held.
+ * @start: First address that goes.
+ * @end: One past the last; blocks that are not inside entirely stay.
+ */
+void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
+		    unsigned long end)
+{
+	unsigned long index, first, last;
+	struct gm_block *block;
+
+	lockdep_assert_held(&ctx->as->map_lock);
+	first = DIV_ROUND_UP(start, GM_BLOCK_SIZE);
+	last = end >> GM_BLOCK_SHIFT;
+	if (first >= last)
+		return;
+
+	xa_for_each_range(&ctx->blocks, index, block, first, last - 1) {
+		xa_erase(&ctx->blocks, index);
+		gm_hnode_forget_block(block);
+		kfree(block->remote);
+		kfree(block);
+	}
+}
+
+/**
+ * gm_block_get - the block of an address, made if need be
+ * @ctx: The context.
+ * @va: The address; use_lock of the address space held for reading.
+ *
+ * Return: the block, or NULL if out of memory.
+ */
+struct gm_block *gm_block_get(struct gm_context *ctx, unsigned long va)
+{
+	unsigned long index = va >> GM_BLOCK_SHIFT;
+	struct gm_block *block, *old;
+
+	block = xa_load(&ctx->blocks, index);
+	if (block)
+		return block;
+	block = kzalloc(sizeof(*block), GFP_KERNEL);
+	if (!block)
+		return NULL;
+	block->ctx = ctx;
+	old = xa_cmpxchg(&ctx->blocks, index, NULL, block, GFP_KERNEL);
+	if (!old)
+		return block;
+	kfree(block);
+	return xa_is_err(old) ? NULL : old;
+}
+
+static int gm_hmm_ret(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return GM_RET_RETRY;
+	case -ENOMEM:
+		return GM_RET_NOMEM;
+	case -EPERM:
+		return GM_RET_PERM;
+	default:
+		/* The CPU would have got a SIGBUS: the VMA had been checked. */
+		return GM_RET_IO;
+	}
+}
+
+/* Bringing a page home is one step, copying a shared page another. */
+#define GM_COW_STEPS	16
+
+/*
+ * The page is in device memory and the CPU could not write to it without a
+ * fault: shared after fork, or write protected for another reason. Do what the
+ * CPU would do, which ends with a writable page in system memory.
+ */
+static int gm_break_cow(struct gm_context *ctx, unsigned long addr)
+{
+	unsigned long pfn = 0;
+	struct hmm_range range = {
+		.notifier = &ctx->as->notifier,
+		.start = addr & PAGE_MASK,
+		.end = (addr & PAGE_MASK) + PAGE_SIZE,
+		.hmm_pfns = &pfn,
+		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+		/* Nobody's: device memory has to come home. */
+		.dev_private_owner = NULL,
+	};
+	int err, i;
+
+	for (i = 0; i < GM_COW_STEPS; i++) {
+		range.notifier_seq = mmu_interval_read_begin(range.notifier);
+		err = hmm_range_fault(&range);
+		if (err != -EBUSY)
+			break;
+	}
+	return err ? gm_hmm_ret(err) : GM_RET_MIGRATING;
+}
+
+/* What pmap_enter() is to be told about one page. */
+struct gm_entry {
+	unsigned long pa;
+	unsigned long prot;
+};
+
+static unsigned long gm_vma_prot(struct vm_area_struct *vma, bool write)
+{
+	unsigned long prot = GM_PROT_READ;
+
+	if (write)
+		prot |= GM_PROT_WRITE | GM_PROT_ATOMIC;
+	if (vma->vm_flags & VM_EXEC)
+		prot |= GM_PROT_EXEC;
+	return prot;
+}
+
+/*
+ * Find the entry for page i. False: leave it alone, because there is nothing to
+ * map, it is mapped like that already, or it cannot be mapped.
+ */
+static bool gm_entry_make(struct gm_context *ctx, struct vm_area_struct *vma,
+			  struct gm_block *block, unsigned int i,
+			  unsigned long hmm_pfn, bool remap,
+			  struct gm_entry *entry)
+{
+	bool write = (hmm_pfn & HMM_PFN_WRITE) && (vma->vm_flags & VM_WRITE);
+	bool mapped = test_bit(i, block->mapped);
+	struct page *page;
+	dma_addr_t dma;
+
+	if (!(hmm_pfn & HMM_PFN_VALID) || (hmm_pfn & HMM_PFN_ERROR))
+		return false;
+	if (mapped && !remap && test_bit(i, block->write) == write)
+		return false;
+
+	page = hmm_pfn_to_page(hmm_pfn);
+	entry->prot = gm_vma_prot(vma, write);
+	if (gm_page_is_local(page, ctx->dev)) {
+		entry->prot |= GM_PROT_DEV;
+		entry->pa = gm_page_device_addr(page);
+		return true;
+	}
+	if (is_zone_device_page(page))
+		return false;
+
+	if (mapped && !test_bit(i, block->local)) {
+		if (WARN_ON_ONCE(block->remote[i].page != page))
+			return false;
+		entry->pa = block->remote[i].dma;
+		return true;
+	}
+	if (!gm_dma_map(ctx->dev, page, &dma))
+		return false;
+	block->remote[i].dma = dma;
+	block->remote[i].page = page;
+	block->nr_remote++;
+	entry->pa = dma;
+	return true;
+}
+
+/* Enter one run; the bookkeeping of its pages follows. */
+static int gm_enter_run(struct gm_context *ctx, struct gm_block *block,
+			unsigned long va, unsigned int first, unsigned int nr,
+			const struct gm_entry *entry, struct gm_flush *flush)
+{
+	const struct gm_mmu *mmu = ctx->dev->mmu;
+	bool local = entry->prot & GM_PROT_DEV;
+	bool write = entry->prot & GM_PROT_WRITE;
+	unsigned long start = va + first * PAGE_SIZE;
+	unsigned long size = nr * PAGE_SIZE;
+	unsigned int i;
+	int ret;
+
+	ret = mmu->pmap_enter(ctx->pmap, start, size, entry->pa, entry->prot);
+	trace_gmem_map(ctx->dev->id, start, size, entry->pa, entry->prot);
+	if (find_next_bit(block->mapped, first + nr, first) < first + nr)
+		gm_flush_add(flush, start, start + size);
+	if (ret) {
+		/* Half a run may be there. */
+		mmu->pmap_release(ctx->pmap, start, size);
+		mmu->tlb_invl(ctx->pmap, start, size);
+		for (i = first; i < first + nr; i++)
+			if (block->remote && block->remote[i].page)
+				gm_remote_drop(ctx, block, i);
+		bitmap_clear(block->mapped, first, nr);
+		bitmap_clear(block->local, first, nr);
+		bitmap_clear(block->write, first, nr);
+		return ret;
+	}
+
+	bitmap_set(block->mapped, first, nr);
+	if (local) {
+		bitmap_set(block->local, first, nr);
+		gm_count(ctx, pages_mapped_local, nr);
+		if (nr == GM_BLOCK_PAGES && !(entry->pa & ~GM_BLOCK_MASK) &&
+		    (mmu->page_sizes & GM_BLOCK_SIZE))
+			gm_count(ctx, pages_mapped_huge, 1);
+	} else {
+		bitmap_clear(block->local, first, nr);
+		gm_count(ctx, pages_mapped_remote, nr);
+	}
+	if (write)
+		bitmap_set(block->write, first, nr);
+	else
+		bitmap_clear(block->write, first, nr);
+	return GM_RET_SUCCESS;
+}
+
+/* All of the block in one piece of device memory, but not mapped as one yet. */
+static bool gm_block_is_huge(struct gm_context *ctx, struct gm_block *block,
+			     struct gm_window w, const unsigned long *hmm_pfns)
+{
+	unsigned int i;
+
+	if (w.end - w.first != GM_BLOCK_PAGES ||
+	    bitmap_full(block->mapped, GM_BLOCK_PAGES) ||
+	    !(hmm_pfns[0] & HMM_PFN_VALID) ||
+	    !gm_page_is_local(hmm_pfn_to_page(hmm_pfns[0]), ctx->dev))
+		return false;
+	for (i = 1; i < GM_BLOCK_PAGES; i++)
+		if (hmm_pfns[i] != hmm_pfns[0] + i)
+			return false;
+	return !(gm_page_device_addr(hmm_pfn_to_page(hmm_pfns[0])) &
+		 ~GM_BLOCK_MASK);
+}
+
+static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
+			   struct gm_block *block, unsigned long va,
+			   struct gm_window w, const unsigned long *hmm_pfns)
+{
+	bool remap = gm_block_is_huge(ctx, block, w, hmm_pfns);
+	struct gm_entry run = {}, entry;
+	unsigned int i, first = 0, nr = 0;
+	int ret = GM_RET_SUCCESS, err;
+	struct gm_flush flush;
+
+	gm_flush_init(&flush);
+	for (i = w.first; i < w.end; i++) {
+		bool ok = gm_entry_make(ctx, vma, block, i,
+					hmm_pfns[i - w.first], remap, &entry);
+
+		if (nr && ok && entry.prot == run.prot &&
+		    entry.pa == run.pa + nr * PAGE_SIZE) {
+			nr++;
+			continue;
+		}
+		if (nr) {
+			err = gm_enter_run(ctx, block, va, first, nr, &run,
+					   &flush);
+			ret = ret ?: err;
+			nr = 0;
+		}
+		if (ok) {
+			run = entry;
+			first = i;
+			nr = 1;
+		}
+	}
+	if (nr) {
+		err = gm_enter_run(ctx, block, va, first, nr, &run, &flush);
+		ret = ret ?: err;
+	}
+	gm_flush_now(ctx, &flush);
+	return ret;
+}
+
+/**
+ * gm_map_window - let the device see what the CPU sees
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @vma: The VMA; mmap_lock held.
+ * @block: The block of @addr.
+ * @addr: The address that faulted; this page is brought in if need be.
+ * @window: Pages of the block, within the VMA, to map too if they are there.
+ * @write: The device wants to write to @addr.
+ * @want_local: Answer GM_RET_MIGRATING if the page is not in device memory.
+ *
+ * Return: GM_RET_SUCCESS; GM_RET_RETRY after a race; GM_RET_MIGRATING if the
+ * page has changed so that it is worth while to try and migrate it (again);
+ * GM_RET_PERM, GM_RET_NOMEM, GM_RET_IO, GM_RET_KILLED.
+ */
+int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
+		  struct gm_block *block, unsigned long addr,
+		  struct gm_window window, bool write, bool want_local)
+{
+	unsigned long va = addr & GM_BLOCK_MASK;
+	const struct gm_mmu *mmu = ctx->dev->mmu;
+	unsigned int nr = window.end - window.first;
+	unsigned int index = gm_block_index(addr) - window.first;
+	struct gm_remote *remote = NULL;
+	struct gm_as *as = ctx->as;
+	unsigned long *pfns;
+	struct hmm_range range = {
+		.notifier = &as->notifier,
+		.start = va + window.first * PAGE_SIZE,
+		.end = va + window.end * PAGE_SIZE,
+		.pfn_flags_mask = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+		.dev_private_owner = ctx->dev,
+	};
+	struct page *page;
+	unsigned int i;
+	int ret, err;
+
+	pfns = kcalloc(nr, sizeof(*pfns), GFP_KERNEL);
+	if (!pfns)
+		return GM_RET_NOMEM;
+	pfns[index] = HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0);
+	range.hmm_pfns = pfns;
+
+	range.notifier_seq = mmu_interval_read_begin(range.notifier);
+	err = hmm_range_fault(&range);
+	if (err) {
+		ret = gm_hmm_ret(err);
+		goto out;
+	}
+	ret = GM_RET_RETRY;
+	if (!(pfns[index] & HMM_PFN_VALID))
+		goto out;
+	ret = GM_RET_IO;
+	if (pfns[index] & HMM_PFN_ERROR)
+		goto out;
+	page = hmm_pfn_to_page(pfns[index]);
+	if (write && !(pfns[index] & HMM_PFN_WRITE)) {
+		ret = gm_break_cow(ctx, addr);
+		goto out;
+	}
+	ret = GM_RET_MIGRATING;
+	if (want_local && !gm_page_is_local(page, ctx->dev))
+		goto out;
+
+	ret = GM_RET_NOMEM;
+	for (i = 0; i < nr && !READ_ONCE(block->remote); i++) {
+		if (!(pfns[i] & HMM_PFN_VALID) ||
+		    gm_page_is_local(hmm_pfn_to_page(pfns[i]), ctx->dev))
+			continue;
+		remote = kcalloc(GM_BLOCK_PAGES, sizeof(*remote), GFP_KERNEL);
+		if (!remote)
+			goto out;
+		break;
+	}
+	if (mmu->pmap_prepare) {
+		ret = mmu->pmap_prepare(ctx->pmap, range.start,
+					range.end - range.start);
+		if (ret)
+			goto out;
+	}
+
+	mutex_lock(&as->map_lock);
+	if (as->dead) {
+		ret = GM_RET_KILLED;
+	} else if (mmu_interval_read_retry(range.notifier,
+					   range.notifier_seq)) {
+		ret = GM_RET_RETRY;
+	} else {
+		if (remote && !block->remote)
+			swap(block->remote, remote);
+		ret = gm_enter_window(ctx, vma, block, va, window, pfns);
+		if (!ret && !test_bit(gm_block_index(addr), block->mapped))
+			ret = is_zone_device_page(page) ? GM_RET_PERM :
+							  GM_RET_NOMEM;
+		if (gm_page_is_local(page, ctx->dev))
+			gm_hnode_touch(page);
+	}
+	mutex_unlock(&as->map_lock);
+out:
+	kfree(remote);
+	kfree(pfns);
+	return ret;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Migration into device memory.
+ */
+#include <linux/bitmap.h>
+#include <linux/migrate.h>
+#include <linux/pagemap.h>
+
+#include "internal.h"
+
+#include <trace/events/gmem.h>
+
+static void gm_release_dst(struct gm_migration *m, unsigned int i)
+{
+	struct page *page = migrate_pfn_to_page(m->dst[i]);
+
+	if (!page)
+		return;
+	unlock_page(page);
+	put_page(page);
+	m->dst[i] = 0;
+}
+
+/**
+ * gm_migrate_to_device - bring a range into device memory
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @vma: The VMA; anonymous; mmap_lock held.
+ * @block: The block the range lies in.
+ * @start: First address, page aligned.
+ * @end: One past the last, within the VMA and the block.
+ *
+ * Best effort: pages that are pinned, locked, of another kind or already there
+ * stay where they are, and the caller finds out when it maps the range.
+ *
+ * Return: GM_RET_SUCCESS, or GM_RET_NOMEM or GM_RET_IO if nothing was migrated.
+ */
+int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
+			 struct gm_block *block, unsigned long start,
+			 unsigned long end)
+{
+	unsigned int offset = gm_block_index(start);
+	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
+	unsigned int copied = 0, zeroed = 0;
+	DECLARE_BITMAP(want, GM_BLOCK_PAGES);
+	struct gm_dev *dev = ctx->dev;
+	struct gm_migration *m;
+	struct migrate_vma args = {
+		.vma = vma,
+		.start = start,
+		.end = end,
+		.pgmap_owner = dev,
+		.flags = MIGRATE_VMA_SELECT_SYSTEM,
+	};
+	int ret;
+
+	/* Before any page is locked: eviction has pages of its own to lock. */
+	if (gm_hnode_nr_free(dev) < nr && !gm_evict(dev, nr))
+		return GM_RET_NOMEM;
+
+	m = gm_migration_alloc();
+	args.src = m->src;
+	args.dst = m->dst;
+	ret = GM_RET_FAILURE_UNKNOWN;
+	if (migrate_vma_setup(&args))
+		goto out;
+	ret = GM_RET_SUCCESS;
+	if (!args.cpages)
+		goto out;
+
+	bitmap_zero(want, GM_BLOCK_PAGES);
+	for (i = 0; i < nr; i++)
+		if (m->src[i] & MIGRATE_PFN_MIGRATE)
+			__set_bit(offset + i, want);
+	if (!gm_hnode_alloc(dev, block, want, m->pages))
+		ret = GM_RET_NOMEM;
+	for (i = 0; i < nr; i++) {
+		struct page *page = m->pages[offset + i];
+
+		m->dst[i] = page ? migrate_pfn(page_to_pfn(page)) : 0;
+	}
+
+	if (!ret)
+		ret = gm_copy_to_device(dev, m, nr);
+	if (ret)
+		for (i = 0; i < nr; i++)
+			gm_release_dst(m, i);
+
+	/* Holes lose MIGRATE_PFN_MIGRATE when they are not filled, as pages do. */
+	migrate_vma_pages(&args);
+	for (i = 0; i < nr; i++) {
+		if (!m->dst[i] || !(m->src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		if (m->src[i] & MIGRATE_PFN_VALID)
+			copied++;
+		else
+			zeroed++;
+	}
+	migrate_vma_finalize(&args);
+
+	gm_count(ctx, pages_to_device, copied);
+	gm_count(ctx, bytes_to_device, copied * PAGE_SIZE);
+	gm_count(ctx, pages_zeroed, zeroed);
+	trace_gmem_to_device(dev->id, start, nr, copied + zeroed);
+out:
+	gm_migration_free(m);
+	return ret;
+}
+
+/**
+ * gm_alloc_host_pages - find system memory for device pages that go home
+ * @m: src as migrate_vma_setup() or migrate_device_range() left it; dst is
+ *	filled in where there was memory.
+ * @nr_pages: How many entries @m has.
+ * @vma: The VMA they go to, for its NUMA policy, or NULL.
+ * @start: Address of the first page, if there is a VMA.
+ */
+void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
+			 struct vm_area_struct *vma, unsigned long start)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_pages; i++) {
+		struct folio *folio;
+
+		m->dst[i] = 0;
+		if (!(m->src[i] & MIGRATE_PFN_MIGRATE) ||
+		    !(m->src[i] & MIGRATE_PFN_VALID))
+			continue;
+		if (vma)
+			folio = vma_alloc_folio(GFP_HIGHUSER_MOVABLE, 0, vma,
+						start + i * PAGE_SIZE, false);
+		else
+			folio = folio_alloc(GFP_HIGHUSER_MOVABLE, 0);
+		if (!folio)
+			continue;
+		folio_lock(folio);
+		/*
+		 * The device does not tell whether it wrote: nothing may take
+		 * the page for clean, not even after MADV_FREE.
+		 */
+		folio_mark_dirty(folio);
+		m->dst[i] = migrate_pfn(folio_pfn(folio));
+	}
+}

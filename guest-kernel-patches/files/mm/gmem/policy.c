@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How much to move at once, and when to stop moving.
+ *
+ * Nothing here touches memory management state: it is arithmetic on what the
+ * callers say, so that KUnit can test it.
+ */
+#include <linux/bitmap.h>
+#include <linux/jiffies.h>
+#include <linux/log2.h>
+
+#include "internal.h"
+
+/* Bouncing: leaving this soon after arrival, this often in a row. */
+#define GM_THRASH_INTERVAL	(HZ / 10)
+#define GM_THRASH_BOUNCES	8
+/* How long it is left alone then. */
+#define GM_THRASH_REMOTE	HZ
+
+static unsigned int weight(const unsigned long *map, struct gm_window w)
+{
+	unsigned int bit = w.first, n = 0;
+
+	for_each_set_bit_from(bit, map, w.end)
+		n++;
+	return n;
+}
+
+static struct gm_window clip(struct gm_window w, struct gm_window bounds)
+{
+	w.first = max(w.first, bounds.first);
+	w.end = min(w.end, bounds.end);
+	return w;
+}
+
+/**
+ * gm_policy_window - which pages to move when one of them is wanted
+ * @resident: Pages of the block that are where the wanted one should be.
+ * @bounds: Where the VMA lies in the block.
+ * @index: The wanted page, within @bounds.
+ * @hot: All of it is wanted.
+ *
+ * The largest aligned power-of-two range around the page that would be more
+ * than half resident once the page's granule is. A stream is served with
+ * windows that double, a random access with one granule.
+ *
+ * Return: a window within @bounds that contains @index.
+ */
+struct gm_window gm_policy_window(const unsigned long *resident,
+				  struct gm_window bounds, unsigned int index,
+				  bool hot)
+{
+	unsigned int first = round_down(index, GM_GRANULE_PAGES);
+	struct gm_window best, granule, w;
+	unsigned int size, extra;
+
+	if (hot)
+		return bounds;
+
+	granule.first = first;
+	granule.end = first + GM_GRANULE_PAGES;
+	granule = clip(granule, bounds);
+	best = granule;
+	extra = granule.end - granule.first - weight(resident, granule);
+
+	for (size = 2 * GM_GRANULE_PAGES; size <= GM_BLOCK_PAGES; size *= 2) {
+		w.first = round_down(index, size);
+		w.end = w.first + size;
+		w = clip(w, bounds);
+		if (2 * (weight(resident, w) + extra) > w.end - w.first)
+			best = w;
+	}
+	return best;
+}
+
+/**
+ * gm_thrash_arrived - a granule was moved to the device
+ * @thrash: Its record.
+ * @now: jiffies.
+ */
+void gm_thrash_arrived(struct gm_thrash *thrash, unsigned long now)
+{
+	thrash->arrived = now;
+}
+
+/**
+ * gm_thrash_left - the CPU took a granule back
+ * @thrash: Its record.
+ * @now: jiffies.
+ *
+ * Return: true if it is now to be left in system memory for a while.
+ */
+bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now)
+{
+	if (time_after(now, thrash->arrived + GM_THRASH_INTERVAL)) {
+		thrash->bounces = 0;
+		return false;
+	}
+	if (++thrash->bounces < GM_THRASH_BOUNCES)
+		return false;
+	thrash->bounces = 0;
+	thrash->remote = true;
+	thrash->remote_until = now + GM_THRASH_REMOTE;
+	return true;
+}
+
+/**
+ * gm_thrash_remote - is a granule to be left in system memory
+ * @thrash: Its record.
+ * @now: jiffies.
+ *
+ * Return: true if so.
+ */
+bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now)
+{
+	return thrash->remote && time_before(now, thrash->remote_until);
+}
