@@ -10,12 +10,14 @@
 
 namespace gmemu::hart {
 
-inline uint64_t sext32(uint64_t v) { return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(v))); }
+inline uint64_t sext32(uint64_t v)
+{
+    return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(v)));
+}
 
 // Division never traps: by zero gives all ones (remainder: the dividend),
 // overflow gives the dividend (remainder: 0).
-template <class T>
-inline T divide(T a, T b)
+template <class T> inline T divide(T a, T b)
 {
     if (b == 0) [[unlikely]]
         return static_cast<T>(-1);
@@ -25,8 +27,7 @@ inline T divide(T a, T b)
     return a / b;
 }
 
-template <class T>
-inline T remainder(T a, T b)
+template <class T> inline T remainder(T a, T b)
 {
     if (b == 0) [[unlikely]]
         return a;
@@ -39,12 +40,18 @@ inline T remainder(T a, T b)
 __extension__ using i128 = __int128;
 __extension__ using u128 = unsigned __int128;
 
-inline uint64_t mul_high(int64_t a, int64_t b) { return static_cast<uint64_t>((static_cast<i128>(a) * b) >> 64); }
+inline uint64_t mul_high(int64_t a, int64_t b)
+{
+    return static_cast<uint64_t>((static_cast<i128>(a) * b) >> 64);
+}
 inline uint64_t mul_high(int64_t a, uint64_t b)
 {
     return static_cast<uint64_t>((static_cast<i128>(a) * static_cast<i128>(b)) >> 64);
 }
-inline uint64_t mul_high(uint64_t a, uint64_t b) { return static_cast<uint64_t>((static_cast<u128>(a) * b) >> 64); }
+inline uint64_t mul_high(uint64_t a, uint64_t b)
+{
+    return static_cast<uint64_t>((static_cast<u128>(a) * b) >> 64);
+}
 
 // orc.b: every byte that is not zero becomes 0xff.
 inline uint64_t or_combine_bytes(uint64_t v)
@@ -53,4 +60,4 @@ inline uint64_t or_combine_bytes(uint64_t v)
     return ((v >> 7) & 0x0101010101010101ull) * 0xff;
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -24,14 +24,14 @@ static_assert(sizeof(Insn) == 16);
 // instruction, the only one that may trap.
 struct InsnPlace {
     uint16_t pc_offset;
-    uint16_t index;  // instructions before it
+    uint16_t index; // instructions before it
 };
 
 struct Block {
     uint64_t pc;
     const Insn *code;
-    Block *fall;   // successor when no branch is taken; cache of the last target for jalr
-    Block *taken;  // successor of a taken branch or jal
+    Block *fall;  // successor when no branch is taken; cache of the last target for jalr
+    Block *taken; // successor of a taken branch or jal
     uint32_t instructions;
     uint32_t bytes;
 };
@@ -44,8 +44,7 @@ public:
         : code_(std::make_unique_for_overwrite<Insn[]>(kCodeSize)),
           places_(std::make_unique_for_overwrite<InsnPlace[]>(kCodeSize)),
           blocks_(std::make_unique_for_overwrite<Block[]>(kBlocks))
-    {
-    }
+    {}
 
     void flush()
     {
@@ -105,4 +104,4 @@ private:
     uint64_t generation_ = 0;
 };
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -32,8 +32,7 @@ struct MachineMode {
     static constexpr bool kFloat = false;
 };
 
-template <Port P, class Mode = UserMode>
-class Cpu {
+template <Port P, class Mode = UserMode> class Cpu {
     static_assert(!Mode::kMachine || MachinePort<P>);
 
 public:
@@ -45,8 +44,8 @@ public:
     HartState &state() { return s_; }
     const HartState &state() const { return s_; }
     MachineCsrs &machine_csrs() { return m_; }
-    void reset(uint64_t pc);                   // all registers and CSRs to 0, decoded code forgotten
-    void flush_code() { cache_.flush(); }      // forget decoded instructions (as FENCE.I)
+    void reset(uint64_t pc);              // all registers and CSRs to 0, decoded code forgotten
+    void flush_code() { cache_.flush(); } // forget decoded instructions (as FENCE.I)
 
     Stop run();
 
@@ -55,7 +54,7 @@ private:
     struct Trap {
         StopReason reason = StopReason::kIllegal;
         Access access = Access::kRead;
-        uint64_t cause = 0;  // machine mode
+        uint64_t cause = 0; // machine mode
         uint64_t tval = 0;
     };
     enum class Refill { kRetry, kMmio, kTrapped };
@@ -88,9 +87,9 @@ private:
 
     HartState s_;
     P &port_;
-    uint64_t epoch_ = 0;       // the control word without stop bit that cache_ belongs to
-    bool fp_fast_ = false;     // frm says nearest even, which the host FPU is set to
-    bool fma_fast_ = false;    // as well, and the host has fused multiply-add
+    uint64_t epoch_ = 0;    // the control word without stop bit that cache_ belongs to
+    bool fp_fast_ = false;  // frm says nearest even, which the host FPU is set to
+    bool fma_fast_ = false; // as well, and the host has fused multiply-add
     const void *const *labels_ = nullptr;
     DecodeOptions options_;
     Trap trap_;
@@ -99,7 +98,7 @@ private:
     CodeCache cache_;
 };
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart
 
 #include "cpu_csr.h"
 #include "cpu_fetch.h"

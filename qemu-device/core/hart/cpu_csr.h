@@ -7,15 +7,13 @@
 
 namespace gmemu::hart {
 
-template <Port P, class Mode>
-Cpu<P, Mode>::Cpu(P &port, uint64_t hart_id) : port_(port)
+template <Port P, class Mode> Cpu<P, Mode>::Cpu(P &port, uint64_t hart_id) : port_(port)
 {
     m_.hart_id = hart_id;
     options_ = DecodeOptions{.fp = Mode::kFloat, .machine = Mode::kMachine, .fast_fp = HostFp::kAvailable};
 }
 
-template <Port P, class Mode>
-void Cpu<P, Mode>::reset(uint64_t pc)
+template <Port P, class Mode> void Cpu<P, Mode>::reset(uint64_t pc)
 {
     s_ = HartState{};
     s_.pc = pc;
@@ -25,8 +23,7 @@ void Cpu<P, Mode>::reset(uint64_t pc)
     cache_.flush();
 }
 
-template <Port P, class Mode>
-void Cpu<P, Mode>::fold_fp_flags()
+template <Port P, class Mode> void Cpu<P, Mode>::fold_fp_flags()
 {
     if constexpr (Mode::kFloat) {
         s_.fflags |= HostFp::flags();
@@ -34,22 +31,19 @@ void Cpu<P, Mode>::fold_fp_flags()
     }
 }
 
-template <Port P, class Mode>
-void Cpu<P, Mode>::update_fp_mode()
+template <Port P, class Mode> void Cpu<P, Mode>::update_fp_mode()
 {
     fp_fast_ = HostFp::kAvailable && s_.frm == soft::kNearestEven;
     fma_fast_ = fp_fast_ && HostFp::has_fma();
 }
 
-template <Port P, class Mode>
-bool Cpu<P, Mode>::illegal(uint32_t bits)
+template <Port P, class Mode> bool Cpu<P, Mode>::illegal(uint32_t bits)
 {
     trap_ = Trap{.reason = StopReason::kIllegal, .cause = cause::kIllegal, .tval = bits};
     return false;
 }
 
-template <Port P, class Mode>
-bool Cpu<P, Mode>::read_csr(uint32_t number, uint64_t &value)
+template <Port P, class Mode> bool Cpu<P, Mode>::read_csr(uint32_t number, uint64_t &value)
 {
     if constexpr (Mode::kFloat) {
         switch (number) {
@@ -65,7 +59,7 @@ bool Cpu<P, Mode>::read_csr(uint32_t number, uint64_t &value)
     if constexpr (Mode::kMachine) {
         switch (number) {
         case csr::kMstatus: value = m_.mstatus; return true;
-        case csr::kMisa: value = 2ull << 62 | 1 << 0 | 1 << 2 | 1 << 8 | 1 << 12; return true;  // RV64 A C I M
+        case csr::kMisa: value = 2ull << 62 | 1 << 0 | 1 << 2 | 1 << 8 | 1 << 12; return true; // RV64 A C I M
         case csr::kMie: value = m_.mie; return true;
         case csr::kMtvec: value = m_.mtvec; return true;
         case csr::kMscratch: value = m_.mscratch; return true;
@@ -86,14 +80,13 @@ bool Cpu<P, Mode>::read_csr(uint32_t number, uint64_t &value)
     }
     switch (number) {
     case csr::kCycle:
-    case csr::kInstret: value = s_.instret - 1; return true;  // the block counts this one already
+    case csr::kInstret: value = s_.instret - 1; return true; // the block counts this one already
     case csr::kTime: value = port_.timestamp(); return true;
     default: return port_.csr_read(number, value);
     }
 }
 
-template <Port P, class Mode>
-bool Cpu<P, Mode>::write_csr(uint32_t number, uint64_t value)
+template <Port P, class Mode> bool Cpu<P, Mode>::write_csr(uint32_t number, uint64_t value)
 {
     if constexpr (Mode::kFloat) {
         switch (number) {
@@ -141,8 +134,7 @@ bool Cpu<P, Mode>::write_csr(uint32_t number, uint64_t value)
     return false;
 }
 
-template <Port P, class Mode>
-bool Cpu<P, Mode>::execute_csr(uint32_t bits)
+template <Port P, class Mode> bool Cpu<P, Mode>::execute_csr(uint32_t bits)
 {
     const uint32_t number = bits >> 20;
     const uint32_t funct3 = (bits >> 12) & 7;
@@ -173,8 +165,7 @@ bool Cpu<P, Mode>::execute_csr(uint32_t bits)
 }
 
 // Machine mode: trap_ at pc to the handler.
-template <Port P, class Mode>
-bool Cpu<P, Mode>::enter_trap(uint64_t pc)
+template <Port P, class Mode> bool Cpu<P, Mode>::enter_trap(uint64_t pc)
 {
     if (trap_.access == Access::kExec && trap_.reason == StopReason::kPageFault && pc == m_.mtvec)
         return false;
@@ -193,8 +184,7 @@ bool Cpu<P, Mode>::enter_trap(uint64_t pc)
 
 // Returns to machine mode whatever MPP says, as there is no other: firmware
 // sets MPP to U for the sake of MPRV only.
-template <Port P, class Mode>
-void Cpu<P, Mode>::mret()
+template <Port P, class Mode> void Cpu<P, Mode>::mret()
 {
     uint64_t next = m_.mstatus & ~mstatus::kMie;
     if (m_.mstatus & mstatus::kMpie)
@@ -205,4 +195,4 @@ void Cpu<P, Mode>::mret()
     s_.pc = m_.mepc;
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

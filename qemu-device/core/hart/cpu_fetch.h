@@ -11,8 +11,7 @@
 namespace gmemu::hart {
 
 // Copies instruction bytes of one page.
-template <Port P, class Mode>
-bool Cpu<P, Mode>::fetch(uint64_t va, unsigned size, uint8_t *out)
+template <Port P, class Mode> bool Cpu<P, Mode>::fetch(uint64_t va, unsigned size, uint8_t *out)
 {
     for (;;) {
         port_.begin_access();
@@ -30,7 +29,10 @@ bool Cpu<P, Mode>::fetch(uint64_t va, unsigned size, uint8_t *out)
         case Refill::kTrapped: return false;
         case Refill::kMmio: break;
         }
-        trap_ = Trap{.reason = StopReason::kPageFault, .access = Access::kExec, .cause = cause::kFetchAccess, .tval = va};
+        trap_ = Trap{.reason = StopReason::kPageFault,
+                     .access = Access::kExec,
+                     .cause = cause::kFetchAccess,
+                     .tval = va};
         return false;
     }
 }
@@ -60,8 +62,7 @@ bool Cpu<P, Mode>::fuse(const Decoded &a, const Decoded &b, uint32_t second_offs
             return true;
         }
         return b.op == Op::addi && merge_imm(Op::li);
-    case Op::auipc:
-        return b.op == Op::addi && merge_imm(Op::auipc);
+    case Op::auipc: return b.op == Op::addi && merge_imm(Op::auipc);
     case Op::slli:
         if (b.rd != a.rd)
             return false;
@@ -95,24 +96,22 @@ bool Cpu<P, Mode>::fuse(const Decoded &a, const Decoded &b, uint32_t second_offs
         fused.rs2 = b.rs1;
         fused.rs3 = b.rs2;
         const int32_t target = b.imm + static_cast<int32_t>(second_offset);
-        fused.imm = static_cast<int32_t>(static_cast<uint32_t>(target) << 12 | (static_cast<uint32_t>(a.imm) & 0xfff));
+        fused.imm = static_cast<int32_t>(static_cast<uint32_t>(target) << 12 |
+                                         (static_cast<uint32_t>(a.imm) & 0xfff));
         return true;
     }
-    default:
-        return false;
+    default: return false;
     }
 }
 
-template <Port P, class Mode>
-Block *Cpu<P, Mode>::find_or_build(uint64_t pc)
+template <Port P, class Mode> Block *Cpu<P, Mode>::find_or_build(uint64_t pc)
 {
     if (Block *b = cache_.find(pc))
         return b;
     return build(pc);
 }
 
-template <Port P, class Mode>
-[[gnu::noinline]] Block *Cpu<P, Mode>::build(uint64_t pc)
+template <Port P, class Mode> [[gnu::noinline]] Block *Cpu<P, Mode>::build(uint64_t pc)
 {
     constexpr unsigned kMaxInsns = CodeCache::kMaxBlockInsns;
     uint8_t bytes[kMaxInsns * 4 + 2];
@@ -194,4 +193,4 @@ template <Port P, class Mode>
     return cache_.commit(pc, first, count, offset);
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -33,8 +33,7 @@ template <Port P, class Mode>
     return Refill::kTrapped;
 }
 
-template <Port P, class Mode>
-bool Cpu<P, Mode>::misaligned(uint64_t va, Access access)
+template <Port P, class Mode> bool Cpu<P, Mode>::misaligned(uint64_t va, Access access)
 {
     const uint64_t code = access == Access::kRead ? cause::kLoadMisaligned : cause::kStoreMisaligned;
     trap_ = Trap{.reason = StopReason::kMisaligned, .access = access, .cause = code, .tval = va};
@@ -87,7 +86,10 @@ template <Port P, class Mode>
                 return misaligned(va, Access::kRead);
             if (port_.mmio_read(va, size, value))
                 return true;
-            trap_ = Trap{.reason = StopReason::kPageFault, .access = Access::kRead, .cause = cause::kLoadAccess, .tval = va};
+            trap_ = Trap{.reason = StopReason::kPageFault,
+                         .access = Access::kRead,
+                         .cause = cause::kLoadAccess,
+                         .tval = va};
         }
         return false;
     }
@@ -137,7 +139,10 @@ template <Port P, class Mode>
                 return misaligned(va, Access::kWrite);
             if (port_.mmio_write(va, size, value))
                 return true;
-            trap_ = Trap{.reason = StopReason::kPageFault, .access = Access::kWrite, .cause = cause::kStoreAccess, .tval = va};
+            trap_ = Trap{.reason = StopReason::kPageFault,
+                         .access = Access::kWrite,
+                         .cause = cause::kStoreAccess,
+                         .tval = va};
         }
         return false;
     }
@@ -175,11 +180,15 @@ template <class T, AmoKind kind>
 {
     const T operand = static_cast<T>(s_.x[insn.rs2]);
     T old = 0;
-    if (!with_atomic<Access::kAtomic, T>(s_.x[insn.rs1], [&](std::byte *p) { old = atomic_rmw<T, kind>(p, operand); }))
+    if (!with_atomic<Access::kAtomic, T>(s_.x[insn.rs1],
+                                         [&](std::byte *p) { old = atomic_rmw<T, kind>(p, operand); }))
         return false;
     s_.x[insn.rd] = static_cast<uint64_t>(static_cast<int64_t>(static_cast<std::make_signed_t<T>>(old)));
     return true;
 }
+
+// An aligned address leaves the low bits for the size.
+template <class T> inline uint64_t reservation(uint64_t va) { return va | (sizeof(T) == 8 ? 3 : 2); }
 
 template <Port P, class Mode>
 template <class T>
@@ -191,7 +200,7 @@ template <class T>
             value = __atomic_load_n(reinterpret_cast<Aliased<T> *>(p), __ATOMIC_SEQ_CST);
         }))
         return false;
-    s_.reserve_addr = va;
+    s_.reservation = reservation<T>(va);
     s_.reserve_value = static_cast<uint64_t>(static_cast<int64_t>(value));
     s_.x[insn.rd] = s_.reserve_value;
     return true;
@@ -207,15 +216,16 @@ template <class T>
     if (va & (sizeof(T) - 1))
         return misaligned(va, Access::kAtomic);
     bool done = false;
-    if (va == s_.reserve_addr) {
+    if (reservation<T>(va) == s_.reservation) {
         const auto expected = static_cast<T>(s_.reserve_value);
         const auto desired = static_cast<T>(s_.x[insn.rs2]);
-        if (!with_atomic<Access::kAtomic, T>(va, [&](std::byte *p) { done = compare_exchange<T>(p, expected, desired); }))
+        if (!with_atomic<Access::kAtomic, T>(
+                va, [&](std::byte *p) { done = compare_exchange<T>(p, expected, desired); }))
             return false;
     }
-    s_.reserve_addr = HartState::kNoReservation;
+    s_.reservation = HartState::kNoReservation;
     s_.x[insn.rd] = !done;
     return true;
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -14,10 +14,9 @@
 namespace gmemu::hart {
 
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpedantic"  // labels as values
+#pragma GCC diagnostic ignored "-Wpedantic" // labels as values
 
-template <Port P, class Mode>
-[[gnu::noinline]] Stop Cpu<P, Mode>::run()
+template <Port P, class Mode> [[gnu::noinline]] Stop Cpu<P, Mode>::run()
 {
     static const void *const kLabels[] = {
 #define X(name) &&op_##name,
@@ -83,7 +82,7 @@ template <Port P, class Mode>
             GO_TAKEN(ip->imm); \
         GO_FALL(); \
     }
-// clang-format on
+    // clang-format on
 
     goto lookup;
 
@@ -105,19 +104,18 @@ attention:
     s_.pc = blk->pc;
     goto lookup;
 
-lookup:
-    {
-        const uint64_t word = control.word();
-        if (HartControl::epoch(word) != epoch_) {
-            cache_.flush();
-            epoch_ = HartControl::epoch(word);
-            control.publish_epoch(epoch_);
-        }
-        if (HartControl::is_stop(word)) {
-            stop = Stop{.reason = StopReason::kRequested, .pc = s_.pc};
-            goto out;
-        }
+lookup : {
+    const uint64_t word = control.word();
+    if (HartControl::epoch(word) != epoch_) {
+        cache_.flush();
+        epoch_ = HartControl::epoch(word);
+        control.publish_epoch(epoch_);
     }
+    if (HartControl::is_stop(word)) {
+        stop = Stop{.reason = StopReason::kRequested, .pc = s_.pc};
+        goto out;
+    }
+}
     next = find_or_build(s_.pc);
     if (!next)
         goto trap_at_pc;
@@ -140,9 +138,9 @@ trap_at_pc:
     }
     goto out;
 
+#include "cpu_run_fp.inc"
 #include "cpu_run_int.inc"
 #include "cpu_run_memory.inc"
-#include "cpu_run_fp.inc"
 
 out:
     if constexpr (Mode::kFloat) {
@@ -167,4 +165,4 @@ out:
 
 #pragma GCC diagnostic pop
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

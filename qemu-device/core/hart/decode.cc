@@ -18,15 +18,20 @@ constexpr int32_t sign_extend(uint32_t value, unsigned width)
 }
 
 constexpr int32_t imm_i(uint32_t b) { return static_cast<int32_t>(b) >> 20; }
-constexpr int32_t imm_s(uint32_t b) { return (static_cast<int32_t>(b & 0xfe000000u) >> 20) | static_cast<int32_t>(field(b, 7, 5)); }
+constexpr int32_t imm_s(uint32_t b)
+{
+    return (static_cast<int32_t>(b & 0xfe000000u) >> 20) | static_cast<int32_t>(field(b, 7, 5));
+}
 constexpr int32_t imm_u(uint32_t b) { return static_cast<int32_t>(b & 0xfffff000u); }
 constexpr int32_t imm_b(uint32_t b)
 {
-    return sign_extend(field(b, 31, 1) << 12 | field(b, 7, 1) << 11 | field(b, 25, 6) << 5 | field(b, 8, 4) << 1, 13);
+    return sign_extend(
+        field(b, 31, 1) << 12 | field(b, 7, 1) << 11 | field(b, 25, 6) << 5 | field(b, 8, 4) << 1, 13);
 }
 constexpr int32_t imm_j(uint32_t b)
 {
-    return sign_extend(field(b, 31, 1) << 20 | field(b, 12, 8) << 12 | field(b, 20, 1) << 11 | field(b, 21, 10) << 1, 21);
+    return sign_extend(
+        field(b, 31, 1) << 20 | field(b, 12, 8) << 12 | field(b, 20, 1) << 11 | field(b, 21, 10) << 1, 21);
 }
 
 constexpr Op kNone = Op::illegal;
@@ -84,8 +89,7 @@ Op decode_op_imm_32(uint32_t b, int32_t &imm)
     const uint32_t funct7 = field(b, 25, 7);
 
     switch (field(b, 12, 3)) {
-    case 0:
-        return Op::addiw;
+    case 0: return Op::addiw;
     case 1:
         if (funct7 == 0x30) {
             switch (field(b, 20, 5)) {
@@ -109,8 +113,7 @@ Op decode_op_imm_32(uint32_t b, int32_t &imm)
         case 0x30: return Op::roriw;
         default: return kNone;
         }
-    default:
-        return kNone;
+    default: return kNone;
     }
 }
 
@@ -121,8 +124,10 @@ Op decode_op(uint32_t b)
     const uint32_t funct3 = field(b, 12, 3);
 
     switch (field(b, 25, 7)) {
-    case 0x00: return pick(funct3, {Op::add, Op::sll, Op::slt, Op::sltu, Op::xor_, Op::srl, Op::or_, Op::and_});
-    case 0x01: return pick(funct3, {Op::mul, Op::mulh, Op::mulhsu, Op::mulhu, Op::div, Op::divu, Op::rem, Op::remu});
+    case 0x00:
+        return pick(funct3, {Op::add, Op::sll, Op::slt, Op::sltu, Op::xor_, Op::srl, Op::or_, Op::and_});
+    case 0x01:
+        return pick(funct3, {Op::mul, Op::mulh, Op::mulhsu, Op::mulhu, Op::div, Op::divu, Op::rem, Op::remu});
     case 0x20: return pick(funct3, {Op::sub, kNone, kNone, kNone, Op::xnor, Op::sra, Op::orn, Op::andn});
     case 0x10: return pick(funct3, {kNone, kNone, Op::sh1add, kNone, Op::sh2add, kNone, Op::sh3add, kNone});
     case 0x05: return pick(funct3, {kNone, kNone, kNone, kNone, Op::min, Op::minu, Op::max, Op::maxu});
@@ -142,7 +147,8 @@ Op decode_op_32(uint32_t b)
     case 0x00: return pick(funct3, {Op::addw, Op::sllw, kNone, kNone, kNone, Op::srlw, kNone, kNone});
     case 0x01: return pick(funct3, {Op::mulw, kNone, kNone, kNone, Op::divw, Op::divuw, Op::remw, Op::remuw});
     case 0x20: return pick(funct3, {Op::subw, kNone, kNone, kNone, kNone, Op::sraw, kNone, kNone});
-    case 0x10: return pick(funct3, {kNone, kNone, Op::sh1add_uw, kNone, Op::sh2add_uw, kNone, Op::sh3add_uw, kNone});
+    case 0x10:
+        return pick(funct3, {kNone, kNone, Op::sh1add_uw, kNone, Op::sh2add_uw, kNone, Op::sh3add_uw, kNone});
     case 0x30: return pick(funct3, {kNone, Op::rolw, kNone, kNone, kNone, Op::rorw, kNone, kNone});
     case 0x04:
         if (funct3 == 4)
@@ -254,10 +260,8 @@ Op decode_fp_arith(uint32_t b, const DecodeOptions &options, bool &int_rd)
         case 1: return d ? Op::fclass_d : Op::fclass_s;
         default: return kNone;
         }
-    case 0x1e:
-        return rs2 || rm ? kNone : d ? Op::fmv_d_x : Op::fmv_w_x;
-    default:
-        return kNone;
+    case 0x1e: return rs2 || rm ? kNone : d ? Op::fmv_d_x : Op::fmv_w_x;
+    default: return kNone;
     }
 }
 
@@ -337,18 +341,10 @@ Decoded decode_full(uint32_t b, const DecodeOptions &options)
         d.imm = imm_i(b);
         d.op = decode_op_imm_32(b, d.imm);
         break;
-    case 0x33:
-        d.op = decode_op(b);
-        break;
-    case 0x3b:
-        d.op = decode_op_32(b);
-        break;
-    case 0x0f:
-        d.op = funct3 == 0 ? Op::fence : funct3 == 1 ? Op::fence_i : kNone;
-        break;
-    case 0x2f:
-        d.op = decode_amo(b);
-        break;
+    case 0x33: d.op = decode_op(b); break;
+    case 0x3b: d.op = decode_op_32(b); break;
+    case 0x0f: d.op = funct3 == 0 ? Op::fence : funct3 == 1 ? Op::fence_i : kNone; break;
+    case 0x2f: d.op = decode_amo(b); break;
     case 0x73:
         d.op = decode_system(b, options);
         d.imm = static_cast<int32_t>(b);
@@ -380,8 +376,7 @@ Decoded decode_full(uint32_t b, const DecodeOptions &options)
             d.op = decode_fp_fused(b, options);
         d.imm = static_cast<int32_t>(b);
         break;
-    default:
-        break;
+    default: break;
     }
     if (int_rd && d.rd == 0)
         d.rd = kZeroSink;
@@ -424,8 +419,8 @@ uint32_t expand_quadrant0(uint32_t c, bool fp)
 
     switch (field(c, 13, 3)) {
     case 0: {
-        const auto imm = static_cast<int32_t>(field(c, 11, 2) << 4 | field(c, 7, 4) << 6 | field(c, 6, 1) << 2 |
-                                              field(c, 5, 1) << 3);
+        const auto imm = static_cast<int32_t>(field(c, 11, 2) << 4 | field(c, 7, 4) << 6 |
+                                              field(c, 6, 1) << 2 | field(c, 5, 1) << 3);
         return imm ? enc_i(0x13, 0, rd, 2, imm) : 0;
     }
     case 1: return fp ? enc_i(0x07, 3, rd, rs1, off_d) : 0;
@@ -520,7 +515,7 @@ uint32_t expand_quadrant2(uint32_t c, bool fp)
     }
 }
 
-}  // namespace
+} // namespace
 
 uint32_t expand_compressed(uint16_t bits, bool fp)
 {
@@ -537,7 +532,8 @@ Decoded decode(uint32_t bits, const DecodeOptions &options)
     const bool compressed = is_compressed(static_cast<uint16_t>(bits));
     if (compressed)
         bits &= 0xffff;
-    Decoded d = decode_full(compressed ? expand_compressed(static_cast<uint16_t>(bits), options.fp) : bits, options);
+    Decoded d =
+        decode_full(compressed ? expand_compressed(static_cast<uint16_t>(bits), options.fp) : bits, options);
     d.length = compressed ? 2 : 4;
     if (d.op == Op::illegal)
         d.imm = static_cast<int32_t>(bits);
@@ -549,12 +545,12 @@ bool ends_block(Op op)
     switch (op) {
 #define X(name) case Op::name:
         GMEMU_HART_CONTROL_OPS(X)
-        X(addi_bne) X(addi_beq) X(addi_blt) X(addi_bge) X(addi_bltu) X(addi_bgeu)
+        X(addi_bne)
+        X(addi_beq) X(addi_blt) X(addi_bge) X(addi_bltu) X(addi_bgeu)
 #undef X
-        return true;
-    default:
-        return false;
+            return true;
+    default: return false;
     }
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -38,4 +38,4 @@ uint32_t expand_compressed(uint16_t bits, bool fp);
 
 bool ends_block(Op op);
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

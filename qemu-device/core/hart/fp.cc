@@ -27,14 +27,12 @@ void set_x(HartState &s, unsigned rd, uint64_t value)
         s.x[rd] = value;
 }
 
-template <class Narrow>
-uint64_t extend(Narrow value)
+template <class Narrow> uint64_t extend(Narrow value)
 {
     return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value)));
 }
 
-template <class F>
-void execute(HartState &s, const Operands &o)
+template <class F> void execute(HartState &s, const Operands &o)
 {
     using T = soft::Format<F>;
     const auto a = get(s, o.rs1, F{});
@@ -45,9 +43,12 @@ void execute(HartState &s, const Operands &o)
         auto c = get(s, o.rs3, F{});
         auto product_sign = typename F::Bits{0};
         switch (o.opcode) {
-        case 0x47: c ^= T::kSign; break;                             // fmsub
-        case 0x4b: product_sign = T::kSign; break;                   // fnmsub
-        case 0x4f: product_sign = T::kSign; c ^= T::kSign; break;    // fnmadd
+        case 0x47: c ^= T::kSign; break;           // fmsub
+        case 0x4b: product_sign = T::kSign; break; // fnmsub
+        case 0x4f:
+            product_sign = T::kSign;
+            c ^= T::kSign;
+            break; // fnmadd
         default: break;
         }
         set(s, o.rd, soft::fma<F>(a ^ product_sign, b, c, o.rm, flags), F{});
@@ -82,7 +83,7 @@ void execute(HartState &s, const Operands &o)
     }
 }
 
-}  // namespace
+} // namespace
 
 bool execute_fp_soft(HartState &state, uint32_t bits)
 {
@@ -117,4 +118,4 @@ bool execute_fp_soft(HartState &state, uint32_t bits)
     return true;
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -20,15 +20,13 @@ inline uint32_t unbox(uint64_t f)
 
 inline uint64_t box(uint32_t s) { return kBoxMask | s; }
 
-template <class F>
-inline typename F::Bits canonical(typename F::Bits b)
+template <class F> inline typename F::Bits canonical(typename F::Bits b)
 {
     return soft::Format<F>::is_nan(b) ? soft::Format<F>::kNan : b;
 }
 
 // |b| < 2^power, and b is not negative unless it may be.
-template <class F>
-inline bool below_power_of_two(typename F::Bits b, int power, bool may_be_negative)
+template <class F> inline bool below_power_of_two(typename F::Bits b, int power, bool may_be_negative)
 {
     using T = soft::Format<F>;
     if (T::sign(b) && !may_be_negative)
@@ -41,4 +39,4 @@ inline bool below_power_of_two(typename F::Bits b, int power, bool may_be_negati
 // mode is reserved; nothing has changed then.
 bool execute_fp_soft(HartState &state, uint32_t bits);
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -11,17 +11,14 @@
 
 namespace gmemu::hart {
 
-template <class T>
-using Aliased __attribute__((may_alias)) = T;
+template <class T> using Aliased __attribute__((may_alias)) = T;
 
-template <class T>
-inline T load_relaxed(const std::byte *p)
+template <class T> inline T load_relaxed(const std::byte *p)
 {
     return __atomic_load_n(reinterpret_cast<const Aliased<T> *>(p), __ATOMIC_RELAXED);
 }
 
-template <class T>
-inline void store_relaxed(std::byte *p, T value)
+template <class T> inline void store_relaxed(std::byte *p, T value)
 {
     __atomic_store_n(reinterpret_cast<Aliased<T> *>(p), value, __ATOMIC_RELAXED);
 }
@@ -53,8 +50,7 @@ inline void full_fence()
 enum class AmoKind { kSwap, kAdd, kXor, kAnd, kOr, kMin, kMax };
 
 // T is signed for min and max, unsigned for minu and maxu.
-template <class T, AmoKind kind>
-inline T atomic_rmw(std::byte *host, T operand)
+template <class T, AmoKind kind> inline T atomic_rmw(std::byte *host, T operand)
 {
     auto *p = reinterpret_cast<Aliased<T> *>(host);
     if constexpr (kind == AmoKind::kSwap)
@@ -71,17 +67,17 @@ inline T atomic_rmw(std::byte *host, T operand)
         T old = __atomic_load_n(p, __ATOMIC_RELAXED);
         for (;;) {
             const bool take = kind == AmoKind::kMin ? operand < old : operand > old;
-            if (__atomic_compare_exchange_n(p, &old, take ? operand : old, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            if (__atomic_compare_exchange_n(p, &old, take ? operand : old, true, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_RELAXED))
                 return old;
         }
     }
 }
 
-template <class T>
-inline bool compare_exchange(std::byte *host, T expected, T desired)
+template <class T> inline bool compare_exchange(std::byte *host, T expected, T desired)
 {
     return __atomic_compare_exchange_n(reinterpret_cast<Aliased<T> *>(host), &expected, desired, false,
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

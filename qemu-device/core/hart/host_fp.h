@@ -57,16 +57,16 @@ public:
         return out;
     }
 
-#define GMEMU_HOST_OP(name, insn)                                                 \
-    static float name(float a, float b)                                           \
-    {                                                                             \
-        asm volatile(insn "ss %1, %0" : "+x"(a) : "x"(b));                        \
-        return a;                                                                 \
-    }                                                                             \
-    static double name(double a, double b)                                        \
-    {                                                                             \
-        asm volatile(insn "sd %1, %0" : "+x"(a) : "x"(b));                        \
-        return a;                                                                 \
+#define GMEMU_HOST_OP(name, insn)                          \
+    static float name(float a, float b)                    \
+    {                                                      \
+        asm volatile(insn "ss %1, %0" : "+x"(a) : "x"(b)); \
+        return a;                                          \
+    }                                                      \
+    static double name(double a, double b)                 \
+    {                                                      \
+        asm volatile(insn "sd %1, %0" : "+x"(a) : "x"(b)); \
+        return a;                                          \
     }
     GMEMU_HOST_OP(add, "add")
     GMEMU_HOST_OP(sub, "sub")
@@ -88,21 +88,21 @@ public:
     }
 
     // Only when has_fma().
-#define GMEMU_HOST_FMA(name, insn)                                                \
-    static float name(float a, float b, float c)                                  \
-    {                                                                             \
-        asm volatile(insn "ss %2, %1, %0" : "+x"(a) : "x"(b), "x"(c));            \
-        return a;                                                                 \
-    }                                                                             \
-    static double name(double a, double b, double c)                              \
-    {                                                                             \
-        asm volatile(insn "sd %2, %1, %0" : "+x"(a) : "x"(b), "x"(c));            \
-        return a;                                                                 \
+#define GMEMU_HOST_FMA(name, insn)                                     \
+    static float name(float a, float b, float c)                       \
+    {                                                                  \
+        asm volatile(insn "ss %2, %1, %0" : "+x"(a) : "x"(b), "x"(c)); \
+        return a;                                                      \
+    }                                                                  \
+    static double name(double a, double b, double c)                   \
+    {                                                                  \
+        asm volatile(insn "sd %2, %1, %0" : "+x"(a) : "x"(b), "x"(c)); \
+        return a;                                                      \
     }
     GMEMU_HOST_FMA(fmadd, "vfmadd213")
     GMEMU_HOST_FMA(fmsub, "vfmsub213")
-    GMEMU_HOST_FMA(fnmsub, "vfnmadd213")  // -(a * b) + c
-    GMEMU_HOST_FMA(fnmadd, "vfnmsub213")  // -(a * b) - c
+    GMEMU_HOST_FMA(fnmsub, "vfnmadd213") // -(a * b) + c
+    GMEMU_HOST_FMA(fnmadd, "vfnmsub213") // -(a * b) - c
 #undef GMEMU_HOST_FMA
 
     static float narrow(double a)
@@ -117,8 +117,14 @@ public:
         asm volatile("cvtss2sd %1, %0" : "=x"(r) : "x"(a));
         return r;
     }
-    static void from_i64(int64_t a, float &r) { asm volatile("pxor %0, %0\n\tcvtsi2ssq %1, %0" : "=&x"(r) : "r"(a)); }
-    static void from_i64(int64_t a, double &r) { asm volatile("pxor %0, %0\n\tcvtsi2sdq %1, %0" : "=&x"(r) : "r"(a)); }
+    static void from_i64(int64_t a, float &r)
+    {
+        asm volatile("pxor %0, %0\n\tcvtsi2ssq %1, %0" : "=&x"(r) : "r"(a));
+    }
+    static void from_i64(int64_t a, double &r)
+    {
+        asm volatile("pxor %0, %0\n\tcvtsi2sdq %1, %0" : "=&x"(r) : "r"(a));
+    }
     // |a| < 2^63
     static int64_t truncate(float a)
     {
@@ -167,4 +173,4 @@ public:
 
 #endif
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -31,7 +31,7 @@ inline constexpr uint32_t kMarchid = 0xf12;
 inline constexpr uint32_t kMimpid = 0xf13;
 inline constexpr uint32_t kMhartid = 0xf14;
 inline constexpr uint32_t kMconfigptr = 0xf15;
-}  // namespace csr
+} // namespace csr
 
 namespace cause {
 inline constexpr uint64_t kFetchAccess = 1;
@@ -42,15 +42,15 @@ inline constexpr uint64_t kLoadAccess = 5;
 inline constexpr uint64_t kStoreMisaligned = 6;
 inline constexpr uint64_t kStoreAccess = 7;
 inline constexpr uint64_t kEcallM = 11;
-}  // namespace cause
+} // namespace cause
 
 namespace mstatus {
 inline constexpr uint64_t kMie = 1ull << 3;
 inline constexpr uint64_t kMpie = 1ull << 7;
-inline constexpr uint64_t kMpp = 3ull << 11;  // only 0 (U, for MPRV) and 3 (M) can be written
+inline constexpr uint64_t kMpp = 3ull << 11; // only 0 (U, for MPRV) and 3 (M) can be written
 inline constexpr uint64_t kMprv = 1ull << 17;
 inline constexpr uint64_t kWritable = kMie | kMpie | kMpp | kMprv;
-}  // namespace mstatus
+} // namespace mstatus
 
 struct MachineCsrs {
     uint64_t hart_id = 0;
@@ -66,4 +66,4 @@ struct MachineCsrs {
     bool user_data() const { return (mstatus & mstatus::kMprv) && (mstatus & mstatus::kMpp) == 0; }
 };
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

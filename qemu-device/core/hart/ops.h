@@ -86,4 +86,4 @@ inline constexpr unsigned kNumOps = 0
 #undef X
     ;
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

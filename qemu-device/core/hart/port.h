@@ -15,14 +15,14 @@ namespace gmemu::hart {
 enum class Access : uint8_t { kRead = 0, kWrite = 1, kExec = 2, kAtomic = 3 };
 
 enum class FillStatus : uint8_t {
-    kFilled,  // lookup() will probably hit now; try again
-    kMmio,    // no memory: use mmio_read()/mmio_write() (MachinePort only)
-    kFault,   // the access faults
+    kFilled, // lookup() will probably hit now; try again
+    kMmio,   // no memory: use mmio_read()/mmio_write() (MachinePort only)
+    kFault,  // the access faults
 };
 
 struct Fill {
     FillStatus status = FillStatus::kFilled;
-    uint64_t cause = 0;  // kFault, machine mode: the mcause of the trap
+    uint64_t cause = 0; // kFault, machine mode: the mcause of the trap
 };
 
 inline constexpr uint64_t kPageSize = 4096;
@@ -85,17 +85,34 @@ private:
 //   timestamp() -> uint64_t                      the time CSR
 //   csr_read(csr, uint64_t &value) -> bool       custom CSRs; false: illegal
 template <class P>
-concept Port = requires(P &p, uint64_t va, uint64_t &value, uint32_t csr) {
+concept Port = requires(P &p, uint64_t va, uint64_t &value, uint32_t csr)
+{
     p.begin_access();
     p.end_access();
-    { p.template lookup<Access::kRead>(va, va) } -> std::same_as<std::byte *>;
-    { p.template lookup<Access::kWrite>(va, va) } -> std::same_as<std::byte *>;
-    { p.template lookup<Access::kExec>(va, va) } -> std::same_as<std::byte *>;
-    { p.template lookup<Access::kAtomic>(va, va) } -> std::same_as<std::byte *>;
-    { p.fill(va, Access::kRead) } -> std::same_as<Fill>;
-    { p.control() } -> std::same_as<HartControl &>;
-    { p.timestamp() } -> std::convertible_to<uint64_t>;
-    { p.csr_read(csr, value) } -> std::same_as<bool>;
+    {
+        p.template lookup<Access::kRead>(va, va)
+        } -> std::same_as<std::byte *>;
+    {
+        p.template lookup<Access::kWrite>(va, va)
+        } -> std::same_as<std::byte *>;
+    {
+        p.template lookup<Access::kExec>(va, va)
+        } -> std::same_as<std::byte *>;
+    {
+        p.template lookup<Access::kAtomic>(va, va)
+        } -> std::same_as<std::byte *>;
+    {
+        p.fill(va, Access::kRead)
+        } -> std::same_as<Fill>;
+    {
+        p.control()
+        } -> std::same_as<HartControl &>;
+    {
+        p.timestamp()
+        } -> std::convertible_to<uint64_t>;
+    {
+        p.csr_read(csr, value)
+        } -> std::same_as<bool>;
 };
 
 // For a hart in machine mode.
@@ -107,11 +124,18 @@ concept Port = requires(P &p, uint64_t va, uint64_t &value, uint32_t csr) {
 //       mstatus.MPRV and MPP now say that loads, stores and AMOs use (on) user
 //       translation, or bare addresses. Fetches are always bare.
 template <class P>
-concept MachinePort = Port<P> && requires(P &p, uint64_t va, unsigned size, uint64_t &out, uint32_t csr) {
-    { p.mmio_read(va, size, out) } -> std::same_as<bool>;
-    { p.mmio_write(va, size, va) } -> std::same_as<bool>;
-    { p.csr_write(csr, va) } -> std::same_as<bool>;
+concept MachinePort = Port<P> && requires(P &p, uint64_t va, unsigned size, uint64_t &out, uint32_t csr)
+{
+    {
+        p.mmio_read(va, size, out)
+        } -> std::same_as<bool>;
+    {
+        p.mmio_write(va, size, va)
+        } -> std::same_as<bool>;
+    {
+        p.csr_write(csr, va)
+        } -> std::same_as<bool>;
     p.set_user_data(true);
 };
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

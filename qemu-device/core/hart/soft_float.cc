@@ -63,8 +63,7 @@ Rounded round_shift(bool sign, u128 v, int shift, Rounding rm)
 }
 
 // (-1)^sign * sig * 2^exp, sig not 0, in format F.
-template <class F>
-typename F::Bits round_pack(bool sign, int exp, u128 sig, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits round_pack(bool sign, int exp, u128 sig, Rounding rm, uint32_t &flags)
 {
     using T = Format<F>;
     using Bits = typename F::Bits;
@@ -72,7 +71,7 @@ typename F::Bits round_pack(bool sign, int exp, u128 sig, Rounding rm, uint32_t 
     const Bits sign_bit = sign ? T::kSign : 0;
 
     const int top = msb(sig);
-    const int e = exp + top;  // of the leading bit
+    const int e = exp + top; // of the leading bit
     const int grid = std::max(e, kMinExp);
     const Rounded r = round_shift(sign, sig, grid - F::kMant - exp, rm);
 
@@ -90,7 +89,8 @@ typename F::Bits round_pack(bool sign, int exp, u128 sig, Rounding rm, uint32_t 
     const u128 packed = (static_cast<u128>(grid + F::kBias - 1) << F::kMant) + r.value;
     if (packed >= T::kInf) {
         flags |= kOverflow | kInexact;
-        const bool to_inf = rm == kNearestEven || rm == kNearestMax || (rm == kDown && sign) || (rm == kUp && !sign);
+        const bool to_inf =
+            rm == kNearestEven || rm == kNearestMax || (rm == kDown && sign) || (rm == kUp && !sign);
         return sign_bit | (to_inf ? T::kInf : T::kMaxFinite);
     }
     return sign_bit | static_cast<Bits>(packed);
@@ -102,8 +102,7 @@ struct Parts {
     uint64_t sig;
 };
 
-template <class F>
-Parts unpack(typename F::Bits b)
+template <class F> Parts unpack(typename F::Bits b)
 {
     using T = Format<F>;
     const auto field = static_cast<int>((b & T::kExpMask) >> F::kMant);
@@ -114,8 +113,7 @@ Parts unpack(typename F::Bits b)
     return {1 - F::kBias - F::kMant - shift, sig << shift};
 }
 
-template <class F>
-typename F::Bits nan_result(uint32_t &flags, bool invalid)
+template <class F> typename F::Bits nan_result(uint32_t &flags, bool invalid)
 {
     if (invalid)
         flags |= kInvalid;
@@ -151,8 +149,7 @@ typename F::Bits add_parts(bool sa, int ea, u128 a, bool sb, int eb, u128 b, Rou
 }
 
 // Rounded to an integer between low and high, else saturated and invalid.
-template <class F, class Int>
-Int to_int(typename F::Bits a, Rounding rm, uint32_t &flags)
+template <class F, class Int> Int to_int(typename F::Bits a, Rounding rm, uint32_t &flags)
 {
     using T = Format<F>;
     constexpr Int kMax = std::numeric_limits<Int>::max();
@@ -170,7 +167,8 @@ Int to_int(typename F::Bits a, Rounding rm, uint32_t &flags)
         return sign ? kMin : kMax;
     }
     const Rounded r = round_shift(sign, p.sig, -p.exp, rm);
-    const u128 limit = sign ? (std::is_signed_v<Int> ? u128{1} << (sizeof(Int) * 8 - 1) : u128{0}) : static_cast<u128>(kMax);
+    const u128 limit =
+        sign ? (std::is_signed_v<Int> ? u128{1} << (sizeof(Int) * 8 - 1) : u128{0}) : static_cast<u128>(kMax);
     if (r.value > limit) {
         flags |= kInvalid;
         return sign ? kMin : kMax;
@@ -181,10 +179,9 @@ Int to_int(typename F::Bits a, Rounding rm, uint32_t &flags)
     return static_cast<Int>(sign ? 0 - magnitude : magnitude);
 }
 
-}  // namespace
+} // namespace
 
-template <class F>
-typename F::Bits add(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits add(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a) || T::is_nan(b))
@@ -206,15 +203,13 @@ typename F::Bits add(typename F::Bits a, typename F::Bits b, Rounding rm, uint32
     return add_parts<F>(sa, pa.exp, pa.sig, sb, pb.exp, pb.sig, rm, flags);
 }
 
-template <class F>
-typename F::Bits sub(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits sub(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
 {
     // Flipping the sign of a NaN changes neither its kind nor the result.
     return add<F>(a, b ^ Format<F>::kSign, rm, flags);
 }
 
-template <class F>
-typename F::Bits mul(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits mul(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a) || T::is_nan(b))
@@ -230,8 +225,7 @@ typename F::Bits mul(typename F::Bits a, typename F::Bits b, Rounding rm, uint32
     return round_pack<F>(sign, pa.exp + pb.exp, static_cast<u128>(pa.sig) * pb.sig, rm, flags);
 }
 
-template <class F>
-typename F::Bits div(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits div(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a) || T::is_nan(b))
@@ -258,8 +252,7 @@ typename F::Bits div(typename F::Bits a, typename F::Bits b, Rounding rm, uint32
     return round_pack<F>(sign, pa.exp - pb.exp - 65, quotient << 1 | rest, rm, flags);
 }
 
-template <class F>
-typename F::Bits sqrt(typename F::Bits a, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits sqrt(typename F::Bits a, Rounding rm, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a))
@@ -322,23 +315,29 @@ typename F::Bits fma(typename F::Bits a, typename F::Bits b, typename F::Bits c,
     return add_parts<F>(sp, ep, product, sc, pc.exp, pc.sig, rm, flags);
 }
 
-template <class F>
-int32_t to_i32(typename F::Bits a, Rounding rm, uint32_t &flags) { return to_int<F, int32_t>(a, rm, flags); }
-template <class F>
-uint32_t to_u32(typename F::Bits a, Rounding rm, uint32_t &flags) { return to_int<F, uint32_t>(a, rm, flags); }
-template <class F>
-int64_t to_i64(typename F::Bits a, Rounding rm, uint32_t &flags) { return to_int<F, int64_t>(a, rm, flags); }
-template <class F>
-uint64_t to_u64(typename F::Bits a, Rounding rm, uint32_t &flags) { return to_int<F, uint64_t>(a, rm, flags); }
+template <class F> int32_t to_i32(typename F::Bits a, Rounding rm, uint32_t &flags)
+{
+    return to_int<F, int32_t>(a, rm, flags);
+}
+template <class F> uint32_t to_u32(typename F::Bits a, Rounding rm, uint32_t &flags)
+{
+    return to_int<F, uint32_t>(a, rm, flags);
+}
+template <class F> int64_t to_i64(typename F::Bits a, Rounding rm, uint32_t &flags)
+{
+    return to_int<F, int64_t>(a, rm, flags);
+}
+template <class F> uint64_t to_u64(typename F::Bits a, Rounding rm, uint32_t &flags)
+{
+    return to_int<F, uint64_t>(a, rm, flags);
+}
 
-template <class F>
-typename F::Bits from_u64(uint64_t a, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits from_u64(uint64_t a, Rounding rm, uint32_t &flags)
 {
     return a ? round_pack<F>(false, 0, a, rm, flags) : 0;
 }
 
-template <class F>
-typename F::Bits from_i64(int64_t a, Rounding rm, uint32_t &flags)
+template <class F> typename F::Bits from_i64(int64_t a, Rounding rm, uint32_t &flags)
 {
     if (a >= 0)
         return from_u64<F>(static_cast<uint64_t>(a), rm, flags);
@@ -375,21 +374,21 @@ uint64_t widen(uint32_t a, uint32_t &flags)
     return round_pack<F64>(S::sign(a), p.exp, p.sig, kNearestEven, flags);
 }
 
-#define GMEMU_INSTANTIATE(F) \
-    template F::Bits add<F>(F::Bits, F::Bits, Rounding, uint32_t &); \
-    template F::Bits sub<F>(F::Bits, F::Bits, Rounding, uint32_t &); \
-    template F::Bits mul<F>(F::Bits, F::Bits, Rounding, uint32_t &); \
-    template F::Bits div<F>(F::Bits, F::Bits, Rounding, uint32_t &); \
-    template F::Bits sqrt<F>(F::Bits, Rounding, uint32_t &); \
+#define GMEMU_INSTANTIATE(F)                                                  \
+    template F::Bits add<F>(F::Bits, F::Bits, Rounding, uint32_t &);          \
+    template F::Bits sub<F>(F::Bits, F::Bits, Rounding, uint32_t &);          \
+    template F::Bits mul<F>(F::Bits, F::Bits, Rounding, uint32_t &);          \
+    template F::Bits div<F>(F::Bits, F::Bits, Rounding, uint32_t &);          \
+    template F::Bits sqrt<F>(F::Bits, Rounding, uint32_t &);                  \
     template F::Bits fma<F>(F::Bits, F::Bits, F::Bits, Rounding, uint32_t &); \
-    template int32_t to_i32<F>(F::Bits, Rounding, uint32_t &); \
-    template uint32_t to_u32<F>(F::Bits, Rounding, uint32_t &); \
-    template int64_t to_i64<F>(F::Bits, Rounding, uint32_t &); \
-    template uint64_t to_u64<F>(F::Bits, Rounding, uint32_t &); \
-    template F::Bits from_i64<F>(int64_t, Rounding, uint32_t &); \
+    template int32_t to_i32<F>(F::Bits, Rounding, uint32_t &);                \
+    template uint32_t to_u32<F>(F::Bits, Rounding, uint32_t &);               \
+    template int64_t to_i64<F>(F::Bits, Rounding, uint32_t &);                \
+    template uint64_t to_u64<F>(F::Bits, Rounding, uint32_t &);               \
+    template F::Bits from_i64<F>(int64_t, Rounding, uint32_t &);              \
     template F::Bits from_u64<F>(uint64_t, Rounding, uint32_t &);
 GMEMU_INSTANTIATE(F32)
 GMEMU_INSTANTIATE(F64)
 #undef GMEMU_INSTANTIATE
 
-}  // namespace gmemu::hart::soft
+} // namespace gmemu::hart::soft

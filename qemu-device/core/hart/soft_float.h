@@ -40,8 +40,7 @@ struct F64 {
     static constexpr int kBias = 1023;
 };
 
-template <class F>
-struct Format {
+template <class F> struct Format {
     using Bits = typename F::Bits;
     static constexpr int kWidth = sizeof(Bits) * 8;
     static constexpr Bits kSign = Bits{1} << (kWidth - 1);
@@ -66,7 +65,8 @@ template <class F> typename F::Bits mul(typename F::Bits a, typename F::Bits b, 
 template <class F> typename F::Bits div(typename F::Bits a, typename F::Bits b, Rounding rm, uint32_t &flags);
 template <class F> typename F::Bits sqrt(typename F::Bits a, Rounding rm, uint32_t &flags);
 template <class F>
-typename F::Bits fma(typename F::Bits a, typename F::Bits b, typename F::Bits c, Rounding rm, uint32_t &flags);
+typename F::Bits fma(typename F::Bits a, typename F::Bits b, typename F::Bits c, Rounding rm,
+                     uint32_t &flags);
 
 // To integer: saturating, NaN counts as the largest value.
 template <class F> int32_t to_i32(typename F::Bits a, Rounding rm, uint32_t &flags);
@@ -76,20 +76,18 @@ template <class F> uint64_t to_u64(typename F::Bits a, Rounding rm, uint32_t &fl
 template <class F> typename F::Bits from_i64(int64_t a, Rounding rm, uint32_t &flags);
 template <class F> typename F::Bits from_u64(uint64_t a, Rounding rm, uint32_t &flags);
 
-uint32_t narrow(uint64_t a, Rounding rm, uint32_t &flags);  // double to single
-uint64_t widen(uint32_t a, uint32_t &flags);                // single to double
+uint32_t narrow(uint64_t a, Rounding rm, uint32_t &flags); // double to single
+uint64_t widen(uint32_t a, uint32_t &flags);               // single to double
 
 // Comparisons, minimum, maximum and classification never round.
-template <class F>
-inline int64_t order_key(typename F::Bits b)
+template <class F> inline int64_t order_key(typename F::Bits b)
 {
     using Signed = std::make_signed_t<typename F::Bits>;
     const auto magnitude = static_cast<int64_t>(static_cast<Signed>(b & ~Format<F>::kSign));
     return Format<F>::sign(b) ? -magnitude : magnitude;
 }
 
-template <class F>
-inline bool eq(typename F::Bits a, typename F::Bits b, uint32_t &flags)
+template <class F> inline bool eq(typename F::Bits a, typename F::Bits b, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a) || T::is_nan(b)) [[unlikely]] {
@@ -100,8 +98,7 @@ inline bool eq(typename F::Bits a, typename F::Bits b, uint32_t &flags)
     return order_key<F>(a) == order_key<F>(b);
 }
 
-template <class F>
-inline bool lt(typename F::Bits a, typename F::Bits b, uint32_t &flags)
+template <class F> inline bool lt(typename F::Bits a, typename F::Bits b, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a) || T::is_nan(b)) [[unlikely]] {
@@ -111,8 +108,7 @@ inline bool lt(typename F::Bits a, typename F::Bits b, uint32_t &flags)
     return order_key<F>(a) < order_key<F>(b);
 }
 
-template <class F>
-inline bool le(typename F::Bits a, typename F::Bits b, uint32_t &flags)
+template <class F> inline bool le(typename F::Bits a, typename F::Bits b, uint32_t &flags)
 {
     using T = Format<F>;
     if (T::is_nan(a) || T::is_nan(b)) [[unlikely]] {
@@ -142,8 +138,7 @@ inline typename F::Bits min_max(typename F::Bits a, typename F::Bits b, bool wan
     return (ka < kb) != want_max ? a : b;
 }
 
-template <class F>
-inline uint64_t classify(typename F::Bits b)
+template <class F> inline uint64_t classify(typename F::Bits b)
 {
     using T = Format<F>;
     const bool negative = T::sign(b);
@@ -159,4 +154,4 @@ inline uint64_t classify(typename F::Bits b)
     return subnormal ? 1u << 5 : 1u << 6;
 }
 
-}  // namespace gmemu::hart::soft
+} // namespace gmemu::hart::soft

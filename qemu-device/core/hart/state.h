@@ -10,30 +10,30 @@
 
 namespace gmemu::hart {
 
-inline constexpr unsigned kZeroSink = 32;  // writes to x0 go here, so that they need no branch
+inline constexpr unsigned kZeroSink = 32; // writes to x0 go here, so that they need no branch
 
 struct HartState {
-    std::array<uint64_t, 33> x{};  // x[0] stays 0; x[kZeroSink] is scratch
-    std::array<uint64_t, 32> f{};  // NaN-boxed
+    std::array<uint64_t, 33> x{}; // x[0] stays 0; x[kZeroSink] is scratch
+    std::array<uint64_t, 32> f{}; // NaN-boxed
     uint64_t pc = 0;
     uint64_t instret = 0;
     uint32_t fflags = 0;
     uint32_t frm = 0;
-    // LR/SC: address (or kNoReservation) and the value LR saw.
-    static constexpr uint64_t kNoReservation = ~0ull;
-    uint64_t reserve_addr = kNoReservation;
+    // LR/SC: the value LR saw, and where: address + log2 of its size, or kNoReservation.
+    static constexpr uint64_t kNoReservation = 0;
+    uint64_t reservation = kNoReservation;
     uint64_t reserve_value = 0;
 };
 
 enum class StopReason : uint8_t {
-    kRequested,   // HartControl::request_stop(); pc is the next instruction
-    kPageFault,   // user mode: tval is the address, access says how
-    kEcall,       // user mode; pc is that of the ecall
-    kBreakpoint,  // user mode; pc is that of the ebreak
-    kIllegal,     // user mode: tval holds the instruction bits
-    kMisaligned,  // user mode: AMO, LR or SC at tval
-    kWfi,         // machine mode: wait for an interrupt, then run() goes on after it
-    kCrash,       // machine mode: the trap handler itself cannot be fetched
+    kRequested,  // HartControl::request_stop(); pc is the next instruction
+    kPageFault,  // user mode: tval is the address, access says how
+    kEcall,      // user mode; pc is that of the ecall
+    kBreakpoint, // user mode; pc is that of the ebreak
+    kIllegal,    // user mode: tval holds the instruction bits
+    kMisaligned, // user mode: AMO, LR or SC at tval
+    kWfi,        // machine mode: wait for an interrupt, then run() goes on after it
+    kCrash,      // machine mode: the trap handler itself cannot be fetched
 };
 
 // pc is that of the instruction, which has had no effect, unless said otherwise above.
@@ -44,4 +44,4 @@ struct Stop {
     uint64_t tval = 0;
 };
 
-}  // namespace gmemu::hart
+} // namespace gmemu::hart

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// hart-bench: instructions per second of one hart, beside qemu-riscv64 on the
+// same programs.
+#include <elf.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cpu.h"
+#include "flat_port.h"
+
+extern char **environ;
+
+namespace {
+
+using namespace gmemu::hart;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char *kKernels[] = {"saxpy", "sgemm", "chase", "integer", "sieve"};
+constexpr uint64_t kStackVa = 0x7f000000;
+constexpr uint64_t kStackSize = 64 * 1024;
+
+double seconds_since(Clock::time_point start)
+{
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Image {
+    struct Segment {
+        uint64_t va;
+        std::vector<std::byte> bytes;
+    };
+    std::vector<Segment> segments;
+    uint64_t entry = 0;
+};
+
+Image load(const std::filesystem::path &path)
+{
+    std::ifstream in(path, std::ios::binary);
+    const std::vector<char> file{std::istreambuf_iterator<char>(in), {}};
+    Elf64_Ehdr header;
+    if (file.size() < sizeof(header))
+        throw std::runtime_error(fmt::format("{}: not a program", path.string()));
+    std::memcpy(&header, file.data(), sizeof(header));
+    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_RISCV ||
+        header.e_phoff + header.e_phnum * sizeof(Elf64_Phdr) > file.size())
+        throw std::runtime_error(fmt::format("{}: not a RISC-V program", path.string()));
+    Image image;
+    image.entry = header.e_entry;
+    for (unsigned i = 0; i < header.e_phnum; ++i) {
+        Elf64_Phdr p;
+        std::memcpy(&p, file.data() + header.e_phoff + i * sizeof(p), sizeof(p));
+        if (p.p_type != PT_LOAD)
+            continue;
+        if (p.p_offset + p.p_filesz > file.size())
+            throw std::runtime_error(fmt::format("{}: cut short", path.string()));
+        const uint64_t start = p.p_vaddr & ~kPageOffset;
+        Image::Segment s{
+            start, std::vector<std::byte>((p.p_vaddr + p.p_memsz - start + kPageOffset) & ~kPageOffset)};
+        std::memcpy(s.bytes.data() + (p.p_vaddr - start), file.data() + p.p_offset, p.p_filesz);
+        image.segments.push_back(std::move(s));
+    }
+    return image;
+}
+
+struct Result {
+    uint64_t instructions;
+    double seconds;
+};
+
+Result run_ours(const std::filesystem::path &path)
+{
+    Image image = load(path);
+    std::vector<std::byte> stack(kStackSize);
+    std::vector<FlatPort::Region> regions{{kStackVa, kStackSize, stack.data()}};
+    for (Image::Segment &s : image.segments)
+        regions.push_back({s.va, s.bytes.size(), s.bytes.data()});
+    FlatPort port(regions);
+    Cpu<FlatPort> cpu(port);
+    cpu.reset(image.entry);
+    cpu.state().x[2] = kStackVa + kStackSize;
+    const auto start = Clock::now();
+    const Stop stop = cpu.run();
+    const double seconds = seconds_since(start);
+    if (stop.reason != StopReason::kEcall)
+        throw std::runtime_error(fmt::format("{}: stopped at {:#x}, reason {}, tval {:#x}", path.string(),
+                                             stop.pc, static_cast<int>(stop.reason), stop.tval));
+    return {cpu.state().instret, seconds};
+}
+
+// Wall time, or nothing when there is no qemu-riscv64.
+std::optional<double> run_qemu(const std::filesystem::path &path)
+{
+    const std::string program = path.string();
+    const char *argv[] = {"qemu-riscv64", "-cpu", "rv64,zba=true,zbb=true,zbs=true", program.c_str(),
+                          nullptr};
+    pid_t pid = 0;
+    const auto start = Clock::now();
+    if (posix_spawnp(&pid, argv[0], nullptr, nullptr, const_cast<char **>(argv), environ) != 0)
+        return std::nullopt;
+    int status = 0;
+    waitpid(pid, &status, 0);
+    const double seconds = seconds_since(start);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        throw std::runtime_error(fmt::format("qemu-riscv64 {}: wait status {:#x}", program, status));
+    return seconds;
+}
+
+int run(const std::filesystem::path &directory, std::string_view only, bool json, unsigned repeat)
+{
+    std::optional<double> startup = run_qemu(directory / "bench-empty.elf");
+    if (startup)
+        startup = std::min(*startup, *run_qemu(directory / "bench-empty.elf"));
+    bool first = true;
+    if (json)
+        fmt::print("{{\"hart_bench\": [");
+    for (const char *kernel : kKernels) {
+        if (!only.empty() && only != kernel)
+            continue;
+        const std::filesystem::path path = directory / fmt::format("bench-{}.elf", kernel);
+        Result ours = run_ours(path);
+        for (unsigned i = 1; i < repeat; ++i)
+            ours.seconds = std::min(ours.seconds, run_ours(path).seconds);
+        const double mips = static_cast<double>(ours.instructions) / ours.seconds / 1e6;
+        double qemu_mips = 0;
+        if (startup)
+            qemu_mips =
+                static_cast<double>(ours.instructions) / std::max(*run_qemu(path) - *startup, 1e-6) / 1e6;
+        if (json)
+            fmt::print(
+                "{}\n  {{\"kernel\": \"{}\", \"instructions\": {}, \"mips\": {:.1f}, \"qemu_mips\": {}}}",
+                first ? "" : ",", kernel, ours.instructions, mips,
+                startup ? fmt::format("{:.1f}", qemu_mips) : "null");
+        else
+            fmt::print("{:8} {:6.1f} M instructions  {:7.1f} MIPS   qemu-riscv64 {}\n", kernel,
+                       static_cast<double>(ours.instructions) / 1e6, mips,
+                       startup ? fmt::format("{:7.1f} MIPS", qemu_mips) : "not installed");
+        first = false;
+        std::fflush(stdout);
+    }
+    if (json)
+        fmt::print("\n]}}\n");
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    std::filesystem::path directory = std::filesystem::path(argv[0]).parent_path();
+    std::string_view only;
+    bool json = false;
+    unsigned repeat = 1;
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view arg = argv[i];
+        if (arg == "--json") {
+            json = true;
+        } else if (arg == "--kernels" && i + 1 < argc) {
+            directory = argv[++i];
+        } else if (arg == "--only" && i + 1 < argc) {
+            only = argv[++i];
+        } else if (arg == "--best-of-3") {
+            repeat = 3;
+        } else {
+            fmt::print("usage: hart-bench [--json] [--only saxpy|sgemm|chase|integer|sieve] [--best-of-3]\n"
+                       "                  [--kernels DIRECTORY]\n");
+            return 2;
+        }
+    }
+    try {
+        return run(directory, only, json, repeat);
+    } catch (const std::exception &e) {
+        fmt::print(stderr, "hart-bench: {}\n", e.what());
+        return 1;
+    }
+}
