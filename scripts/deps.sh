@@ -14,7 +14,7 @@ PACKAGES=(
 	# compilers and build tools
 	g++ libc6-dev clang-19 lld-19 llvm-19 ninja-build ccache make pkg-config patch git
 	# libraries of the device, the launcher and the tests
-	libfmt-dev libcli11-dev nlohmann-json3-dev
+	libfmt-dev libcli11-dev nlohmann-json3-dev libdrm-dev
 	# the kernel
 	flex bison bc libelf-dev rsync cpio kmod xz-utils
 	# the in-tree QEMU, and the headers for the plugin

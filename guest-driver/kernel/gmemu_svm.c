@@ -76,7 +76,7 @@ int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx)
 
 	ret = gm_as_create(0, gmemu_va_end(gdev), &ctx->as);
 	if (ret)
-		return ret == GM_RET_PAGE_EXIST ? -EBUSY : gm_ret_to_errno(ret);
+		return gm_ret_to_errno(ret);
 	ret = gm_as_attach(ctx->as, gdev->gm, GM_MMU_MODE_COHERENT_EXCLUSIVE, true, &ctx->gm);
 	if (ret) {
 		gm_as_destroy(ctx->as);

@@ -59,7 +59,7 @@ struct drm_gmemu_query {
  * @ctx_id: out
  *
  * Errors: ENODEV: GMEM is off (boot with gmem=on) or firmware is not running;
- * ENOSPC: all contexts are taken; EBUSY: the process is attached already; ENOMEM.
+ * ENOSPC: all contexts are taken; ENOMEM.
  */
 struct drm_gmemu_ctx_create {
 	__u32 flags;

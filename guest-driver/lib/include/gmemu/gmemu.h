@@ -91,9 +91,8 @@ GMEMU_API int gmemu_get_info(struct gmemu_device *device, struct gmemu_info *inf
 /* --------------------------------------------------------------- context -- */
 
 /*
- * Attach this process's address space to the device. One per process and device.
- * Errors: -ENODEV: GMEM is off, or the firmware is not running; -EBUSY: this process is
- * attached already; -ENOSPC; -ENOMEM.
+ * Attach this process's address space to the device.
+ * Errors: -ENODEV: GMEM is off, or the firmware is not running; -ENOSPC; -ENOMEM.
  * A child made by fork() does not inherit the use of it: it opens the device itself.
  */
 GMEMU_API int gmemu_context_create(struct gmemu_device *device, struct gmemu_context **context);
