@@ -11,6 +11,9 @@
  * All formats are little-endian. Reserved bits and bytes are written as zero
  * and ignored on read by software; the device reports a nonzero reserved field
  * as a contract violation.
+ *
+ * A register is accessed with one aligned access of its size, 32 bits unless its
+ * comment says 64; a 64-bit one also with two aligned 32-bit accesses.
  */
 #ifndef GMEMU_REGS_H
 #define GMEMU_REGS_H
@@ -143,7 +146,7 @@ enum gmemu_check_code {
  * operation, if any, takes effect after that. A read of INV_DONE may be held
  * back by the device for a bounded time while a command is under way.
  */
-#define GMEMU_REG_INV_VA 0x0210u /* RW, 64 bit: first byte, 4 KiB aligned; fault address for cancel */
+#define GMEMU_REG_INV_VA 0x0210u /* RW, 64 bit: first byte, 4 KiB aligned; for CANCEL_VA any byte of the page */
 #define GMEMU_REG_INV_SIZE 0x0218u /* RW, 64 bit: bytes, multiple of 4 KiB */
 #define GMEMU_REG_INV_CTX 0x0220u /* RW: context */
 #define GMEMU_REG_INV_CMD 0x0224u /* WO: fields below */
@@ -161,7 +164,7 @@ enum gmemu_check_code {
 #define GMEMU_INV_REPLAY_START 1u /* stalled accesses are tried again */
 #define GMEMU_INV_REPLAY_START_ACK_ALL 2u /* as START; complete when each has been tried once */
 #define GMEMU_INV_REPLAY_CANCEL_TARGETED 3u /* the fault of one engine/client (INV_CLIENT bits) */
-#define GMEMU_INV_REPLAY_CANCEL_VA 4u /* faults of INV_CTX on the page of INV_VA */
+#define GMEMU_INV_REPLAY_CANCEL_VA 4u /* faults of INV_CTX on the 4 KiB page of INV_VA; not with SCOPE_RANGE */
 #define GMEMU_INV_REPLAY_CANCEL_GLOBAL 5u /* every outstanding fault */
 #define GMEMU_INV_CLIENT_SHIFT 8 /* hart index, or queue for engine QP */
 #define GMEMU_INV_CLIENT_MASK 0x0000ff00u
@@ -223,7 +226,8 @@ GMEMU_ASSERT_SIZE(struct gmemu_ctx_entry, 32);
  *
  * Interrupt: the vector fires when an entry becomes valid while the ring is
  * armed, and disarms it. A write to GET arms it, and fires at once if entries
- * remain.
+ * remain. Enabling the ring sets GET, PUT and DROPPED to 0 and arms it. Faults of a
+ * disabled ring are dropped, without OVERFLOW.
  */
 #define GMEMU_FAULT_RING_REPLAYABLE 0
 #define GMEMU_FAULT_RING_NONREPLAYABLE 1
@@ -309,8 +313,8 @@ enum gmemu_fault_reason {
 enum gmemu_copy_op {
 	GMEMU_COPY_OP_NOP = 0,
 	GMEMU_COPY_OP_COPY = 1, /* len bytes from src to dst, which do not overlap */
-	GMEMU_COPY_OP_FILL = 2, /* len bytes (multiple of 8) at dst with the 64-bit pattern in src */
-	GMEMU_COPY_OP_FENCE = 3, /* write struct gmemu_copy_fence to the bus address dst, value from src */
+	GMEMU_COPY_OP_FILL = 2, /* len bytes at dst (both multiples of 8) with the 64-bit pattern in src */
+	GMEMU_COPY_OP_FENCE = 3, /* struct gmemu_copy_fence to the bus address dst (8-byte aligned), value from src */
 };
 
 #define GMEMU_COPY_SRC_LOCAL GMEMU_BIT(0) /* src is an offset into local DRAM */
@@ -380,7 +384,7 @@ GMEMU_ASSERT_SIZE(struct gmemu_fw_header, 64);
 #define GMEMU_REG_F2H_BASE 0x0560u /* RW, 64 bit */
 #define GMEMU_REG_F2H_SIZE_LOG2 0x0568u /* RW: 1..12 */
 #define GMEMU_REG_F2H_PUT 0x0570u /* RO for the host; firmware's write raises GMEMU_VEC_MAILBOX */
-#define GMEMU_REG_F2H_GET 0x0574u /* RW by host */
+#define GMEMU_REG_F2H_GET 0x0574u /* RW by host; a write interrupts the firmware, which may wait for room */
 
 enum gmemu_msg_type {
 	/* host to firmware; each is answered by ACK with the same seq */
@@ -513,7 +517,7 @@ struct gmemu_aql_agent {
 	uint16_t type; /* GMEMU_AGENT_* */
 	uint32_t reserved0;
 	uint64_t return_address; /* must be 0 */
-	uint64_t arg[4]; /* COPY: dst, src, bytes; FILL: dst, 64-bit pattern, bytes */
+	uint64_t arg[4]; /* COPY: dst, src, bytes, 0; FILL: dst, 64-bit pattern, bytes, 0 */
 	uint64_t reserved1;
 	uint64_t completion_signal;
 };
@@ -622,7 +626,7 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_M_HART(n) (0x10000u + 0x200u * (n)) /* block of hart n */
 
 /* wfi waits until a bit is pending; bits stay until acknowledged. */
-#define GMEMU_MIRQ_MAILBOX GMEMU_BIT64(0)
+#define GMEMU_MIRQ_MAILBOX GMEMU_BIT64(0) /* H2F_PUT or F2H_GET was written */
 #define GMEMU_MIRQ_DOORBELL GMEMU_BIT64(1)
 #define GMEMU_MIRQ_HART GMEMU_BIT64(2)
 #define GMEMU_MIRQ_REPLAY GMEMU_BIT64(3) /* a replay or cancel touched a parked queue */
