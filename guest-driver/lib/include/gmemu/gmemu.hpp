@@ -18,22 +18,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "gmemu.h"
 
 namespace gmemu {
 
-/* what() is gmemu_last_error(), code() the positive errno value. */
+/* what() is gmemu_last_error(), code() the negative errno value. */
 class Error : public std::runtime_error {
 public:
-	explicit Error(int error) : std::runtime_error(gmemu_last_error()), code_(-error) {}
+	explicit Error(int error) : std::runtime_error(gmemu_last_error()), code_(error) {}
 	int code() const noexcept { return code_; }
 
 private:
@@ -108,13 +107,17 @@ public:
 	{
 		check(gmemu_signal_create(context_, value, &signal_));
 	}
+	Signal(Signal &&other) noexcept
+		: context_(other.context_), signal_(std::exchange(other.signal_, nullptr))
+	{
+	}
 	Signal(const Signal &) = delete;
 	Signal &operator=(const Signal &) = delete;
 	~Signal() { gmemu_signal_destroy(context_, signal_); }
 
 	gmemu_signal *get() const noexcept { return signal_; }
 	int64_t load() const noexcept { return gmemu_signal_load(signal_); }
-	void store(int64_t value) { gmemu_signal_store(context_, signal_, value); }
+	void store(int64_t value) noexcept { gmemu_signal_store(context_, signal_, value); }
 	/* Device time in which the last packet that completed to it ran. */
 	std::chrono::nanoseconds duration() const
 	{
@@ -132,12 +135,12 @@ private:
 /* A kernel of a module, valid as long as that is. */
 class Kernel {
 public:
-	explicit Kernel(gmemu_kernel *kernel) : kernel_(kernel) {}
-	gmemu_kernel *get() const noexcept { return kernel_; }
-	std::string name() const { return gmemu_kernel_name(kernel_); }
+	explicit Kernel(const gmemu_kernel *kernel) noexcept : kernel_(kernel) {}
+	const gmemu_kernel *get() const noexcept { return kernel_; }
+	const char *name() const noexcept { return gmemu_kernel_name(kernel_); }
 
 private:
-	gmemu_kernel *kernel_;
+	const gmemu_kernel *kernel_;
 };
 
 class Module {
@@ -178,33 +181,28 @@ public:
 
 	template <class Args>
 	void launch(const Kernel &kernel, Dim3 grid, Dim3 workgroup, const Args &args,
-		    gmemu_signal *signal = nullptr)
+		    const Signal *signal = nullptr)
 	{
 		static_assert(std::is_trivially_copyable_v<Args>, "the device gets the bytes of args");
-		check(gmemu_launch(get(), kernel.get(), grid, workgroup, &args, sizeof(args), signal));
+		check(gmemu_launch(get(), kernel.get(), grid, workgroup, &args, sizeof(args), of(signal)));
 	}
-	template <class Args>
-	void launch(const Kernel &kernel, Dim3 grid, Dim3 workgroup, const Args &args, const Signal &signal)
+	void copy(void *dst, const void *src, size_t bytes, const Signal *signal = nullptr)
 	{
-		launch(kernel, grid, workgroup, args, signal.get());
+		check(gmemu_copy(get(), dst, src, bytes, of(signal)));
 	}
-	void copy(void *dst, const void *src, size_t bytes, gmemu_signal *signal = nullptr)
+	void fill(void *dst, uint64_t pattern, size_t bytes, const Signal *signal = nullptr)
 	{
-		check(gmemu_copy(get(), dst, src, bytes, signal));
-	}
-	void fill(void *dst, uint64_t pattern, size_t bytes, gmemu_signal *signal = nullptr)
-	{
-		check(gmemu_fill(get(), dst, pattern, bytes, signal));
+		check(gmemu_fill(get(), dst, pattern, bytes, of(signal)));
 	}
 	/* Later packets wait until the signals are 0. */
-	void barrier(std::span<gmemu_signal *const> signals = {}, gmemu_signal *signal = nullptr,
+	void barrier(std::span<gmemu_signal *const> signals = {}, const Signal *signal = nullptr,
 		     unsigned int mode = GMEMU_BARRIER_ALL)
 	{
 		check(gmemu_barrier(get(), mode, signals.data(), static_cast<unsigned int>(signals.size()),
-				    signal));
+				    of(signal)));
 	}
 
-	/* Throws Error with code ETIME if the time is over. */
+	/* Throws Error with code -ETIME if the time is over. */
 	void wait_idle(Timeout timeout = forever)
 	{
 		retry(timeout, [&](int64_t left) { return gmemu_queue_wait_idle(get(), left); });
@@ -221,15 +219,17 @@ public:
 		wait(signal, GMEMU_LT, 1, timeout);
 	}
 
-	/* Nothing while the queue is in order. */
-	std::optional<gmemu_queue_error> error() const
+	/* Its code is 0 while the queue is in order. */
+	gmemu_queue_error error() const
 	{
 		gmemu_queue_error error{};
 		check(gmemu_queue_get_error(get(), &error));
-		return error.code ? std::optional(error) : std::nullopt;
+		return error;
 	}
 
 private:
+	static gmemu_signal *of(const Signal *signal) { return signal ? signal->get() : nullptr; }
+
 	/* A signal handler ends a wait, which then goes on with what is left of the time. */
 	template <class Wait> static void retry(Timeout timeout, Wait wait)
 	{
