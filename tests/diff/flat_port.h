@@ -26,6 +26,8 @@ public:
 
     explicit FlatPort(std::vector<Region> regions) : regions_(std::move(regions)) { flush(); }
 
+    void map(Region region) { regions_.push_back(region); }
+
     // Every 1 in `period` fills fails, and with each fill some entries go.
     void set_chaos(uint64_t seed, unsigned period)
     {
