@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli.h"
 
+#include "doctor.h"
 #include "guest_session.h"
 #include "paths.h"
 #include "posix.h"
 #include "run_options.h"
+#include "test_runner.h"
 
 #include <algorithm>
 #include <CLI/CLI.hpp>
@@ -59,6 +61,7 @@ void add_guest_options(CLI::App &app, RunOptions &o)
         ->check(CLI::IsMember({"auto", "tcg", "kvm"}));
     app.add_option("--dmesg", o.dmesg, "Write the guest's kernel messages to this file");
     app.add_option("--qemu-log", o.qemu_log, "Write QEMU's and the device's messages to this file");
+    app.add_flag("!--no-artifacts", o.keep_artifacts, "Keep no logs of a run that went wrong");
     app.add_flag("--verbose", o.verbose, "Show the guest's console and QEMU's messages on standard error");
     app.add_flag("--dry-run", o.dry_run, "Print QEMU's command line and stop");
 }
@@ -109,6 +112,26 @@ int run_command_line(int argc, char **argv)
     add_guest_options(*demo_app, options);
     demo_app->add_option("arguments", options.args, "Arguments of the demo program");
 
+    bool guest_only = false;
+    CLI::App *doctor_app =
+        app.add_subcommand("doctor", "What works here, what is off, and how to turn it on");
+    add_guest_options(*doctor_app, options);
+    doctor_app->add_flag("--guest", guest_only, "Within a guest: only look at the guest");
+
+    TestOptions test_options;
+    CLI::App *test_app = app.add_subcommand("test", "The test suites");
+    test_app
+        ->add_option("--only", test_options.only, "Names that contain this, or match this glob; repeatable")
+        ->allow_extra_args(false);
+    test_app->add_flag("--list", test_options.list, "Print the names");
+    test_app->add_flag("--full", test_options.full, "Also sanitizers and the debug kernel");
+    test_app->add_flag("--ktap", test_options.ktap, "Report as KTAP");
+    test_app->add_option("--junit", test_options.junit, "Write a JUnit file");
+    test_app
+        ->add_option("--qemu", test_options.qemu,
+                     "Which QEMU boots the guests: auto (default), stock, intree")
+        ->check(CLI::IsMember({"auto", "stock", "intree"}));
+
     /* What follows "--" is the program's, even if it looks like ours. */
     char **end = argv + argc;
     char **separator =
@@ -128,6 +151,10 @@ int run_command_line(int argc, char **argv)
     }
     if (shell_app->parsed())
         return run_shell(paths, options);
+    if (doctor_app->parsed())
+        return run_doctor(paths, options, guest_only);
+    if (test_app->parsed())
+        return run_tests(paths, test_options);
     return run_demo(paths, options);
 }
 

@@ -82,8 +82,22 @@ void write_file(const std::filesystem::path &path, std::string_view text)
 
 namespace {
 
+struct Pipe {
+    UniqueFd from, to;
+
+    Pipe()
+    {
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC))
+            throw_errno("cannot make a pipe");
+        from = UniqueFd(fds[0]);
+        to = UniqueFd(fds[1]);
+    }
+};
+
 [[noreturn]] void exec_child(const std::vector<std::string> &args, const CaptureOptions &options, int in,
-                             int out)
+                             int out, int err)
 {
     std::vector<char *> argv;
 
@@ -91,8 +105,7 @@ namespace {
     setpgid(0, 0);
     dup2(in, 0);
     dup2(out, 1);
-    if (!options.separate_stderr)
-        dup2(out, 2);
+    dup2(options.separate_stderr ? err : out, 2);
     if (!options.cwd.empty() && chdir(options.cwd.c_str()))
         _exit(126);
     for (const std::string &entry : options.env)
@@ -112,55 +125,60 @@ long now_ms()
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Appends what there is; closes at the end. */
+void collect(UniqueFd &fd, std::string &text)
+{
+    char buffer[65536];
+    const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
+
+    if (n > 0)
+        text.append(buffer, static_cast<size_t>(n));
+    else
+        fd.reset();
+}
+
 } // namespace
 
 Captured capture(const std::vector<std::string> &args, const CaptureOptions &options)
 {
     Captured result;
-    int out[2], in[2];
+    Pipe in, out, err;
 
-    if (pipe2(out, O_CLOEXEC) || pipe2(in, O_CLOEXEC))
-        throw_errno("cannot make a pipe");
-    UniqueFd from(out[0]), child_out(out[1]), child_in(in[0]), to(in[1]);
-    fcntl(to.get(), F_SETFL, O_NONBLOCK);
+    fcntl(in.to.get(), F_SETFL, O_NONBLOCK);
     const pid_t child = fork();
     if (child < 0)
         throw_errno("cannot start a process");
     if (child == 0)
-        exec_child(args, options, child_in.get(), child_out.get());
-    child_out.reset();
-    child_in.reset();
+        exec_child(args, options, in.from.get(), out.to.get(), err.to.get());
+    in.from.reset();
+    out.to.reset();
+    err.to.reset();
 
     std::string_view input = options.input;
     const long deadline = options.timeout_s ? now_ms() + options.timeout_s * 1000L : 0;
-    for (;;) {
-        char buffer[65536];
-
+    while (out.from || err.from) {
         if (input.empty())
-            to.reset();
-        pollfd fds[] = {{from.get(), POLLIN, 0}, {to.get(), POLLOUT, 0}};
+            in.to.reset();
+        pollfd fds[] = {{out.from.get(), POLLIN, 0}, {err.from.get(), POLLIN, 0}, {in.to.get(), POLLOUT, 0}};
         const long left = deadline ? deadline - now_ms() : -1;
         if (deadline && left <= 0) {
             result.timed_out = true;
             kill(-child, SIGKILL);
             break;
         }
-        if (poll(fds, 2, static_cast<int>(left)) < 0 && errno != EINTR)
-            break;
-        if (fds[1].revents) {
-            const ssize_t n = write(to.get(), input.data(), input.size());
+        if (poll(fds, std::size(fds), static_cast<int>(left)) < 0)
+            continue;
+        if (fds[0].revents)
+            collect(out.from, result.output);
+        if (fds[1].revents)
+            collect(err.from, result.error);
+        if (fds[2].revents) {
+            const ssize_t n = write(in.to.get(), input.data(), input.size());
 
             if (n > 0)
                 input.remove_prefix(static_cast<size_t>(n));
             else if (errno != EAGAIN && errno != EINTR)
                 input = {};
-        }
-        if (fds[0].revents) {
-            const ssize_t n = read(from.get(), buffer, sizeof(buffer));
-
-            if (n <= 0)
-                break;
-            result.output.append(buffer, static_cast<size_t>(n));
         }
     }
     int status = 0;

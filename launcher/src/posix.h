@@ -67,7 +67,8 @@ void write_file(const std::filesystem::path &path, std::string_view text);
 
 struct Captured {
     int code = 0;       /* exit code, 128 + signal, 127 when not found */
-    std::string output; /* standard output and error */
+    std::string output; /* standard output, and error unless separate */
+    std::string error;
     bool timed_out = false;
 };
 
@@ -75,8 +76,8 @@ struct CaptureOptions {
     int timeout_s = 0;            /* 0: none */
     std::vector<std::string> env; /* NAME=VALUE, added */
     std::filesystem::path cwd;
-    std::string input;            /* standard input; empty: /dev/null */
-    bool separate_stderr = false; /* output is then standard output only */
+    std::string input; /* standard input; empty: /dev/null */
+    bool separate_stderr = false;
 };
 
 /* Run a program without a shell and wait; its children die with it when it times out. */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The test suites, each in a file of its own. */
+#pragma once
+
+#include "paths.h"
+#include "test_runner.h"
+
+#include <vector>
+
+namespace gmemu {
+
+/* Host programs Meson knows: unit, firmware, library, qtest and differential tests. */
+std::vector<TestGroup> meson_suites(const Paths &paths);
+/* --full: the core's tests again under sanitizers. */
+std::vector<TestGroup> sanitizer_suites(const Paths &paths);
+/* Does `gmemu run` keep its promises? */
+std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
+/* KUnit in the guest's kernel. */
+std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
+/* Programs of tests/guest, with the device. */
+std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options);
+/* Something is off, and everybody says so. */
+std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
+/* Bugs planted in the driver, found by the contract checker. */
+std::vector<TestGroup> planted_bug_suites(const Paths &paths, const TestOptions &options);
+
+} // namespace gmemu

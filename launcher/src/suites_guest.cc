@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Programs of tests/guest, in one boot, with the device; and KUnit. */
+#include "console_watch.h"
+#include "ktap.h"
+#include "posix.h"
+#include "suites.h"
+#include "test_boot.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <unistd.h>
+
+namespace gmemu {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kProgramTimeout = 400;
+/* KASAN and lockdep under TCG. */
+constexpr int kDebugFactor = 4;
+
+constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
+
+std::vector<fs::path> test_programs(const Paths &paths)
+{
+    std::vector<fs::path> programs;
+    std::error_code error;
+
+    for (const auto &entry : fs::directory_iterator(paths.build / "tests/guest", error)) {
+        const std::string name = entry.path().filename().string();
+
+        if (entry.is_regular_file() && access(entry.path().c_str(), X_OK) == 0 && name.find('.') == name.npos)
+            programs.push_back(entry.path());
+    }
+    std::sort(programs.begin(), programs.end());
+    return programs;
+}
+
+struct ProgramOutput {
+    std::string text;
+    int code = -1; /* -1: it never ended */
+};
+
+/* What each program printed, by its path. */
+std::map<std::string, ProgramOutput> split_output(std::string_view out)
+{
+    std::map<std::string, ProgramOutput> programs;
+    ProgramOutput *current = nullptr;
+    LineSplitter lines;
+
+    lines.feed(out, [&](std::string_view line) {
+        if (line.starts_with(kBegin)) {
+            current = &programs[std::string(line.substr(kBegin.size()))];
+        } else if (line.starts_with(kEnd) && current) {
+            current->code = atoi(std::string(line.substr(kEnd.size())).c_str());
+            current = nullptr;
+        } else if (current) {
+            current->text += line;
+            current->text += '\n';
+        }
+    });
+    return programs;
+}
+
+void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,
+                 TestReport &report)
+{
+    for (const KtapResult &result : ktap.results) {
+        TestResult test{prefix + "/" + result.name, Verdict::failed, {}, {}, 0};
+
+        if (result.skipped) {
+            test.verdict = Verdict::skipped;
+            test.detail = result.detail;
+        } else if (result.ok) {
+            test.verdict = Verdict::passed;
+        } else {
+            test.detail = result.detail.substr(0, result.detail.find('\n'));
+            test.log = result.detail + "\n" + log;
+        }
+        report.add(std::move(test));
+    }
+}
+
+void report_program(const std::string &name, const ProgramOutput *output, const Boot &boot,
+                    TestReport &report)
+{
+    if (!output) {
+        report.add({name, Verdict::failed, "the guest ended before it could run", boot.log(), 0});
+        return;
+    }
+    const KtapReport ktap = parse_ktap(output->text);
+    const bool any_failed =
+        std::any_of(ktap.results.begin(), ktap.results.end(), [](const auto &r) { return !r.ok; });
+
+    report_ktap(name, ktap, boot.log(), report);
+    if (output->code < 0)
+        report.add({name, Verdict::failed, "the guest ended in the middle of it", boot.log(), 0});
+    else if (output->code == 124)
+        report.add({name, Verdict::failed, "it ran too long", boot.log(), 0});
+    else if (ktap.results.empty() || !ktap.complete)
+        report.add({name, Verdict::failed,
+                    fmt::format("it did not report all its tests (exit code {})", output->code), boot.log(),
+                    0});
+    else if (output->code != 0 && !any_failed)
+        report.add({name, Verdict::failed, fmt::format("exit code {}", output->code), boot.log(), 0});
+}
+
+/* After any boot: nothing the programs would have seen. */
+void report_silence(const std::string &prefix, const Boot &boot, TestReport &report)
+{
+    const auto reports = kernel_reports(boot.console);
+    std::string violations;
+    LineSplitter lines;
+
+    lines.feed(boot.device, [&](std::string_view line) {
+        if (is_contract_violation_line(line))
+            violations += std::string(line) + "\n";
+    });
+    report.add(verdict_of(prefix + "/the kernel has nothing to report", boot,
+                          reports.empty() ? "" : reports.front()));
+    report.add(verdict_of(prefix + "/the contract checker has nothing to report", boot,
+                          violations.substr(0, violations.find('\n'))));
+}
+
+void run_programs(const std::string &suite, const std::vector<std::string> &names, const Paths &paths,
+                  const TestOptions &options, bool debug_kernel, TestReport &report)
+{
+    const int factor = debug_kernel ? kDebugFactor : 1;
+    const std::string script =
+        fmt::format("for p in \"$@\"; do echo \"{}$p\"; timeout {} \"$p\"; echo \"{}$?\"; done", kBegin,
+                    kProgramTimeout * factor, kEnd);
+    BootRequest request;
+
+    request.program = {"sh", "-c", script, "sh"};
+    for (const std::string &name : names)
+        request.program.push_back((paths.build / "tests/guest" / name.substr(suite.size() + 1)).string());
+    request.timeout_s = static_cast<int>(names.size()) * kProgramTimeout * factor;
+    request.cwd = "/";
+    if (debug_kernel)
+        request.options.push_back("--debug-kernel");
+    report.begin(fmt::format("{}: {} programs in one boot", suite, names.size()));
+    const Boot boot = boot_guest(options, request);
+    const auto outputs = split_output(boot.out);
+    for (size_t i = 0; i < names.size(); i++) {
+        const auto found = outputs.find(request.program[4 + i]);
+
+        report_program(names[i], found == outputs.end() ? nullptr : &found->second, boot, report);
+    }
+    if (boot.code != 0)
+        report.add(verdict_of(suite + "/the guest lives on", boot,
+                              fmt::format("gmemu run ended with {}", boot.code)));
+    report_silence(suite, boot, report);
+}
+
+std::vector<TestGroup> program_groups(const std::string &suite, const Paths &paths,
+                                      const TestOptions &options, bool debug_kernel)
+{
+    TestGroup together;
+    std::vector<TestGroup> groups;
+    const auto run = [=](const auto &names, TestReport &report) {
+        run_programs(suite, names, paths, options, debug_kernel, report);
+    };
+
+    for (const fs::path &program : test_programs(paths))
+        together.names.push_back(suite + "/" + program.filename().string());
+    together.run = run;
+    if (!together.names.empty())
+        groups.push_back(together);
+    return groups;
+}
+
+} // namespace
+
+std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options)
+{
+    std::vector<TestGroup> groups = program_groups("guest", paths, options, false);
+
+    if (options.full)
+        for (TestGroup &group : program_groups("guest-debug", paths, options, true))
+            groups.push_back(std::move(group));
+    return groups;
+}
+
+std::vector<TestGroup> kunit_suites(const Paths &, const TestOptions &options)
+{
+    const std::string name = "kunit/gmem";
+
+    return {{{name}, [=](const auto &, TestReport &report) {
+                 const Boot boot =
+                     boot_guest(options, {.options = {"--no-device", "--append", "kunit.enable=1", "--append",
+                                                      "kunit.filter_glob=gmem*"},
+                                          .program = {"true"},
+                                          .timeout_s = 120,
+                                          .input = {},
+                                          .cwd = {}});
+                 const size_t start = boot.console.find("KTAP version");
+                 KtapReport ktap;
+
+                 if (start != boot.console.npos) {
+                     /* Other messages follow without an end mark; they are only diagnostics. */
+                     ktap = parse_ktap(std::string_view(boot.console).substr(start));
+                 }
+                 report_ktap("kunit", ktap, boot.log(), report);
+                 std::string problem;
+                 if (boot.code)
+                     problem = fmt::format("gmemu run ended with {}", boot.code);
+                 else if (ktap.results.empty())
+                     problem = "the kernel ran no KUnit test of GMEM";
+                 if (!problem.empty())
+                     report.add(verdict_of(name, boot, problem));
+             }}};
+}
+
+} // namespace gmemu

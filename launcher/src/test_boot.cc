@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "test_boot.h"
+
+#include "posix.h"
+
+#include <chrono>
+#include <fmt/format.h>
+
+namespace gmemu {
+
+std::string self_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+
+std::string Boot::log() const
+{
+    return fmt::format("--- exit code {}\n--- standard output\n{}\n--- standard error\n{}\n--- "
+                       "console\n{}\n--- device\n{}\n",
+                       code, out, err, console, device);
+}
+
+Boot boot_guest(const TestOptions &test_options, const BootRequest &request)
+{
+    const TempDir temp;
+    const auto start = std::chrono::steady_clock::now();
+    const auto console = temp.path() / "console", device = temp.path() / "device";
+    std::vector<std::string> args = {self_path(),     "run",
+                                     "--timeout",     std::to_string(request.timeout_s),
+                                     "--qemu",        test_options.qemu,
+                                     "--dmesg",       console.string(),
+                                     "--qemu-log",    device.string(),
+                                     "--no-artifacts"};
+    CaptureOptions capture_options;
+    Boot boot;
+
+    args.insert(args.end(), request.options.begin(), request.options.end());
+    args.push_back("--");
+    args.insert(args.end(), request.program.begin(), request.program.end());
+    /* The launcher has the timeout; this is for a launcher that hangs. */
+    capture_options.timeout_s = request.timeout_s + 30;
+    capture_options.separate_stderr = true;
+    capture_options.input = request.input;
+    capture_options.cwd = request.cwd;
+    Captured captured = capture(args, capture_options);
+    boot.code = captured.code;
+    boot.out = std::move(captured.output);
+    boot.err = std::move(captured.error);
+    if (captured.timed_out)
+        boot.err += "gmemu run did not keep its timeout\n";
+    boot.console = try_read_file(console);
+    boot.device = try_read_file(device);
+    boot.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return boot;
+}
+
+TestResult verdict_of(const std::string &name, const Boot &boot, const std::string &problem)
+{
+    return {name, problem.empty() ? Verdict::passed : Verdict::failed, problem,
+            problem.empty() ? std::string() : boot.log(), boot.seconds};
+}
+
+} // namespace gmemu

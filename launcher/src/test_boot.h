@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One `gmemu run` as a test sees it. */
+#pragma once
+
+#include "test_report.h"
+#include "test_runner.h"
+
+#include <string>
+#include <vector>
+
+namespace gmemu {
+
+struct Boot {
+    int code = 0;
+    std::string out, err; /* of the program, and of the launcher */
+    std::string console;  /* the guest's kernel */
+    std::string device;   /* QEMU's and the device's messages */
+    double seconds = 0;
+
+    std::string log() const; /* all of it, for a failure */
+};
+
+struct BootRequest {
+    std::vector<std::string> options; /* of gmemu run */
+    std::vector<std::string> program;
+    int timeout_s = 60;
+    std::string input;
+    std::string cwd;
+};
+
+Boot boot_guest(const TestOptions &test_options, const BootRequest &request);
+
+/* This program's own path. */
+std::string self_path();
+
+/* A result: passed if @problem is empty. */
+TestResult verdict_of(const std::string &name, const Boot &boot, const std::string &problem);
+
+} // namespace gmemu
