@@ -20,11 +20,6 @@ inline uint32_t unbox(uint64_t f)
 
 inline uint64_t box(uint32_t s) { return kBoxMask | s; }
 
-template <class F> inline typename F::Bits canonical(typename F::Bits b)
-{
-    return soft::Format<F>::is_nan(b) ? soft::Format<F>::kNan : b;
-}
-
 // |b| < 2^power, and b is not negative unless it may be.
 template <class F> inline bool below_power_of_two(typename F::Bits b, int power, bool may_be_negative)
 {
