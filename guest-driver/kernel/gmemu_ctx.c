@@ -103,6 +103,7 @@ void gmemu_context_destroy(struct gmemu_context *ctx)
 		gmemu_queue_retire(queue);
 
 	gmemu_context_stats(ctx, &gfile->past);
+	gfile->past.pages_resident = 0;
 	xa_erase(&gdev->contexts, ctx->id);
 	gmemu_svm_unbind(ctx);
 	list_del(&ctx->link);

@@ -335,6 +335,7 @@ extern struct gm_mmu gmemu_gm_mmu;
 int gmemu_mmu_init(struct gmemu_device *gdev);
 void gmemu_mmu_fini(struct gmemu_device *gdev);
 u32 gmemu_pmap_id(void *pmap);
+u64 gmemu_pmap_local(void *pmap);
 
 /* gmemu_copy.c */
 struct gm_copy;

@@ -305,6 +305,40 @@ static int gmemu_pmap_protect(void *data, unsigned long va, unsigned long size,
 	return GM_RET_SUCCESS;
 }
 
+static u64 gmemu_pt_local(struct gmemu_pt *pt, int level)
+{
+	u64 pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < GMEMU_PT_ENTRIES; i++) {
+		u64 entry = READ_ONCE(pt->entries[i]);
+		struct gmemu_pt *child;
+
+		if (gmemu_is_leaf(entry)) {
+			if (entry & GMEMU_PTE_LOCAL)
+				pages += BIT_ULL(GMEMU_PT_SHIFT(level) - PAGE_SHIFT);
+			continue;
+		}
+		child = level ? gmemu_pt_child(pt, i) : NULL;
+		if (child)
+			pages += gmemu_pt_local(child, level - 1);
+	}
+	return pages;
+}
+
+/**
+ * gmemu_pmap_local - how much local DRAM a page table maps
+ * @data: The page table, which is not destroyed meanwhile.
+ *
+ * Return: 4 KiB pages; changes under way may or may not be in it.
+ */
+u64 gmemu_pmap_local(void *data)
+{
+	struct gmemu_pmap *pmap = data;
+
+	return gmemu_pt_local(pmap->root, GMEMU_ROOT_LEVEL);
+}
+
 static int gmemu_tlb_invl(void *data, unsigned long va, unsigned long size)
 {
 	struct gmemu_pmap *pmap = data;

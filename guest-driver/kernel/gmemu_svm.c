@@ -134,8 +134,10 @@ void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats)
 	struct gm_stats gm = {};
 
 	mutex_lock(&ctx->svm_lock);
-	if (ctx->gm)
+	if (ctx->gm) {
 		gm_context_stats(ctx->gm, &gm);
+		stats->pages_resident += gmemu_pmap_local(ctx->gm->pmap);
+	}
 	mutex_unlock(&ctx->svm_lock);
 	stats->pages_to_device += gm.pages_to_device;
 	stats->pages_to_host += gm.pages_to_host;

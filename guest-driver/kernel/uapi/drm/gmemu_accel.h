@@ -151,7 +151,7 @@ struct drm_gmemu_wait {
 };
 
 /**
- * struct drm_gmemu_stats - counters of this file's contexts, monotonic
+ * struct drm_gmemu_stats - counters of this file's contexts, monotonic but for pages_resident
  */
 struct drm_gmemu_stats {
 	__u64 faults; /* fault entries read from the ring */
@@ -162,7 +162,7 @@ struct drm_gmemu_stats {
 	__u64 pages_to_host;
 	__u64 pages_mapped_remote; /* system pages entered into the device's table */
 	__u64 pages_zeroed_on_device; /* first touch by the device, no copy */
-	__u64 pages_resident; /* device pages held now */
+	__u64 pages_resident; /* of local DRAM, mapped by the device now */
 	__u64 fault_ns; /* total time spent serving faults */
 	__u64 reserved[6];
 };
