@@ -35,10 +35,16 @@ template <uint32_t csr> void csr_write(uint64_t value)
 	asm volatile("csrw %0, %1" : : "i"(csr), "r"(value) : "memory");
 }
 
+// What the CSRs hold, which are 0 when the hart starts.
+constinit Context current = {0, 0};
+
 void enter(Context context)
 {
-	csr_write<GMEMU_CSR_MCTX>(context.ctx);
-	csr_write<GMEMU_CSR_MQUEUE>(context.queue);
+	if (current.ctx != context.ctx)
+		csr_write<GMEMU_CSR_MCTX>(context.ctx);
+	if (current.queue != context.queue)
+		csr_write<GMEMU_CSR_MQUEUE>(context.queue);
+	current = context;
 }
 
 Outcome outcome(long cause)

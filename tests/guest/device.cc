@@ -16,7 +16,7 @@ std::string kernel_file(const char *name)
 {
 	const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
 
-	for (const fs::path &path : {here / name, here / "../../firmware" / name})
+	for (const fs::path &path : {here / name, here / "../fw" / name, here / "../../firmware" / name})
 		if (fs::exists(path))
 			return path.lexically_normal();
 	throw std::runtime_error(std::string(name) + " is not beside the test program");
