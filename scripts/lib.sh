@@ -14,6 +14,8 @@ export GMEMU_CACHE
 # that neither its size limit nor its settings meet those of the user.
 export CCACHE_DIR=$GMEMU_CACHE/ccache
 export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-4G}
+# Look headers up in the dependencies a compiler writes: a miss then costs no second preprocessing.
+export CCACHE_DEPEND=1
 
 say()  { printf 'gmemu: %s\n' "$*" >&2; }
 warn() { printf 'gmemu: warning: %s\n' "$*" >&2; }
@@ -88,6 +90,19 @@ counted() {
 			last=$SECONDS
 			((n < total)) || total=$n
 			printf 'gmemu:   %s: %d of about %d steps (%d%%)\n' "$what" "$n" "$total" $((n * 100 / total)) >&3
+		fi
+	done
+}
+
+# ninja_progress: as counted, for ninja, which counts by itself. It prints "[n/m] what"; every
+# ten seconds one of these lines goes to the user.
+ninja_progress() {
+	local line last=$SECONDS
+	while IFS= read -r line; do
+		printf '%s\n' "$line"
+		if ((SECONDS - last >= 10)) && [[ $line == \[* ]]; then
+			last=$SECONDS
+			printf 'gmemu:   %.100s\n' "$line" >&3
 		fi
 	done
 }

@@ -107,6 +107,13 @@ headers() {
 	headers_stamp >"$DIR/headers/.gmemu-stamp"
 }
 
+# extend FILE: QEMU's own FILE with standard input after it.
+extend() {
+	[[ -f $1.orig ]] || cp "$1" "$1.orig"
+	cat "$1.orig" - >"$1.new"
+	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+
 # The device becomes a part of hw/misc: three files go there, copied when they
 # differ (ninja rebuilds by time stamps, and the next copy may be of another
 # checkout), and the core comes as the library meson has built.
@@ -114,22 +121,23 @@ plant() {
 	local misc=$SRC/hw/misc
 	mkdir -p "$misc/gmemu"
 	rsync --checksum "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h" "$misc/gmemu/"
-	grep -q GMEMU "$misc/Kconfig" || cat >>"$misc/Kconfig" <<-'END'
+	extend "$misc/Kconfig" <<-'END'
 
 		config GMEMU
 		    bool
 		    default y if PCI_DEVICES
 		    depends on PCI && MSI_NONBROKEN
 	END
-	grep -q GMEMU "$misc/meson.build" || cat >>"$misc/meson.build" <<-'END'
+	extend "$misc/meson.build" <<-'END'
 
 		gmemu_core = declare_dependency(
 		  include_directories: include_directories('gmemu'),
-		  link_args: [get_option('prefix') / 'lib/libgmemu_core.a', '-lstdc++', '-lfmt'])
+		  link_args: [get_option('prefix') / 'lib/libgmemu_core.a', '-lstdc++'])
 		system_ss.add(when: 'CONFIG_GMEMU', if_true: [files('gmemu/gmemu-pci.c'), gmemu_core])
 	END
 	# The few devices of a machine without default devices.
-	cat >"$SRC/configs/devices/x86_64-softmmu/gmemu.mak" <<-'END'
+	touch "$SRC/configs/devices/x86_64-softmmu/gmemu.mak.orig"
+	extend "$SRC/configs/devices/x86_64-softmmu/gmemu.mak" <<-'END'
 		CONFIG_PCI_DEVICES=n
 		CONFIG_I440FX=y
 		CONFIG_Q35=y
@@ -165,21 +173,32 @@ configure_intree() {
 }
 
 ninja_intree() {
-	local targets=(qemu-system-x86_64)
 	cd "$DIR/build"
-	nice ninja -j"$GMEMU_JOBS" "${targets[@]}" | counted 1300 QEMU
+	nice ninja -j"$GMEMU_JOBS" qemu-system-x86_64 | ninja_progress
+}
+
+# Meson makes thin archives, which only name their members; this one travels.
+copy_archive() {
+	local from=$1 to=$2
+	rm -f "$to.new"
+	if [[ $(head -c 7 "$from") == '!<thin>' ]]; then
+		(cd "$(dirname "$from")" && ar -t "$(basename "$from")" | xargs ar qcsD "$to.new")
+	else
+		cp "$from" "$to.new"
+	fi
+	# A change of date relinks; so only when the content is another.
+	if cmp -s "$to.new" "$to"; then rm "$to.new"; else mv "$to.new" "$to"; fi
 }
 
 intree() {
 	local core=$1 lib=$DIR/prefix/lib/libgmemu_core.a
 	[[ -f $core ]] || die "$core does not exist; it is the library meson builds as gmemu_core"
 	core=$(realpath "$core")
-	if intree_fresh "$core"; then return; fi
 	cache_lock qemu
-	source_tree
 	mkdir -p "$(dirname "$lib")"
-	# A change of date relinks; so only when the content is another.
-	cmp -s "$core" "$lib" || cp "$core" "$lib"
+	copy_archive "$core" "$lib"
+	if intree_fresh "$lib"; then return; fi
+	source_tree
 	if [[ ! -f $DIR/build/build.ninja || ! -f $DIR/build/.gmemu-stamp || $(<"$DIR/build/.gmemu-stamp") != "$(intree_stamp)" ]]; then
 		step "configuring QEMU with the device" "$GMEMU_LOGS/qemu-intree-configure.log" configure_intree
 		intree_stamp >"$DIR/build/.gmemu-stamp"
@@ -188,7 +207,7 @@ intree() {
 	[[ -f $DIR/build/qemu-system-x86_64 ]] || say "the first build of QEMU takes about 8 minutes on 2 cores"
 	rm -f "$DIR/build/.gmemu-built"
 	step "building QEMU with the device" "$GMEMU_LOGS/qemu-intree-build.log" ninja_intree
-	intree_inputs "$core" >"$DIR/build/.gmemu-built"
+	intree_inputs "$lib" >"$DIR/build/.gmemu-built"
 }
 
 mkdir -p "$GMEMU_LOGS"
