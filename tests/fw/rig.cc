@@ -96,21 +96,26 @@ Rig::Rig(uint32_t cores, const std::string &firmware_file)
 	try {
 		boot(firmware_file);
 	} catch (...) {
-		gmemu_core_destroy(core_);
+		shut_down();
 		throw;
 	}
 }
 
 Rig::~Rig()
 {
-	// First, so that no fault is left without an answer while it stops.
-	gmemu_core_destroy(core_);
+	shut_down();
+}
+
+void Rig::shut_down()
+{
 	{
 		const std::lock_guard lock(event_mutex_);
 		stop_ = true;
 		wake_.notify_one();
 	}
-	server_.join();
+	if (server_.joinable())
+		server_.join();
+	gmemu_core_destroy(core_);
 }
 
 void Rig::boot(const std::string &firmware_file)

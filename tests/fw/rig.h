@@ -70,6 +70,7 @@ private:
 	static gmemu_host_ops host_ops();
 	void *at_bus(uint64_t bus, uint64_t bytes) const;
 	void boot(const std::string &firmware_file);
+	void shut_down();
 	void map(uint64_t va);
 	uint64_t *leaf(uint64_t va, bool make);
 	uint32_t command(uint32_t cmd, uint64_t va, uint64_t size, uint32_t context);
