@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli.h"
 
+#include "bench.h"
 #include "doctor.h"
 #include "guest_session.h"
 #include "paths.h"
@@ -132,6 +133,12 @@ int run_command_line(int argc, char **argv)
                      "Which QEMU boots the guests: auto (default), stock, intree")
         ->check(CLI::IsMember({"auto", "stock", "intree"}));
 
+    BenchOptions bench_options;
+    CLI::App *bench_app = app.add_subcommand("bench", "Measurements, each beside what it compares with");
+    bench_app->add_option("--json", bench_options.json, "Also write JSON to this file; - for only that");
+    bench_app->add_option("--qemu", bench_options.qemu, "Which QEMU: auto (default), stock, intree")
+        ->check(CLI::IsMember({"auto", "stock", "intree"}));
+
     /* What follows "--" is the program's, even if it looks like ours. */
     char **end = argv + argc;
     char **separator =
@@ -155,6 +162,8 @@ int run_command_line(int argc, char **argv)
         return run_doctor(paths, options, guest_only);
     if (test_app->parsed())
         return run_tests(paths, test_options);
+    if (bench_app->parsed())
+        return run_bench(paths, bench_options);
     return run_demo(paths, options);
 }
 

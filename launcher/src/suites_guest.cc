@@ -21,6 +21,9 @@ constexpr int kProgramTimeout = 400;
 /* KASAN and lockdep under TCG. */
 constexpr int kDebugFactor = 4;
 
+/* tests/guest makes guest-NAME; the test is called guest/NAME. */
+constexpr std::string_view kProgramPrefix = "guest-";
+
 constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 
 std::vector<fs::path> test_programs(const Paths &paths)
@@ -31,7 +34,8 @@ std::vector<fs::path> test_programs(const Paths &paths)
     for (const auto &entry : fs::directory_iterator(paths.build / "tests/guest", error)) {
         const std::string name = entry.path().filename().string();
 
-        if (entry.is_regular_file() && access(entry.path().c_str(), X_OK) == 0 && name.find('.') == name.npos)
+        if (name.starts_with(kProgramPrefix) && entry.is_regular_file() &&
+            access(entry.path().c_str(), X_OK) == 0)
             programs.push_back(entry.path());
     }
     std::sort(programs.begin(), programs.end());
@@ -135,7 +139,9 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
 
     request.program = {"sh", "-c", script, "sh"};
     for (const std::string &name : names)
-        request.program.push_back((paths.build / "tests/guest" / name.substr(suite.size() + 1)).string());
+        request.program.push_back(
+            (paths.build / "tests/guest" / (std::string(kProgramPrefix) + name.substr(suite.size() + 1)))
+                .string());
     request.timeout_s = static_cast<int>(names.size()) * kProgramTimeout * factor;
     request.cwd = "/";
     if (debug_kernel)
@@ -164,7 +170,7 @@ std::vector<TestGroup> program_groups(const std::string &suite, const Paths &pat
     };
 
     for (const fs::path &program : test_programs(paths))
-        together.names.push_back(suite + "/" + program.filename().string());
+        together.names.push_back(suite + "/" + program.filename().string().substr(kProgramPrefix.size()));
     together.run = run;
     if (!together.names.empty())
         groups.push_back(together);

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "bench.h"
+
+#include "posix.h"
+#include "test_boot.h"
+
+#include <fmt/format.h>
+#include <future>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <unistd.h>
+
+namespace gmemu {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kIdleSeconds = 8;
+
+class Bench {
+public:
+    Bench(const Paths &paths, const BenchOptions &options) : paths_(paths), options_(options)
+    {
+        test_options_.qemu = options.qemu;
+    }
+    int run();
+
+private:
+    fs::path program(const char *name) const { return paths_.build / "tests/bench" / name; }
+    void take(const std::string &output);
+    void failed(const std::string &what, const std::string &log);
+    void migration();
+    void copy_engine();
+    void harts();
+    void first_result();
+    void idle();
+    std::optional<double> idle_share(bool device);
+    void print() const;
+    std::string number(const std::string &key, const char *unit) const;
+
+    const Paths &paths_;
+    const BenchOptions &options_;
+    TestOptions test_options_;
+    std::map<std::string, double> values_;
+    nlohmann::json harts_ = nlohmann::json::array();
+    unsigned failures_ = 0;
+};
+
+void progress(const std::string &text) { fmt::print(stderr, "gmemu: bench: {} ...\n", text); }
+
+/* Lines "key value". */
+void Bench::take(const std::string &output)
+{
+    std::istringstream lines(output);
+    std::string key;
+    double value;
+
+    while (lines >> key >> value)
+        values_[key] = value;
+}
+
+void Bench::failed(const std::string &what, const std::string &log)
+{
+    fmt::print(stderr, "gmemu: bench: {} failed:\n{}\n", what, log);
+    failures_++;
+}
+
+/* Both in one guest, so that the comparison is fair. */
+void Bench::migration()
+{
+    progress("page faults and migration, and the kernel's test_hmm in the same guest");
+    const Boot boot = boot_guest(
+        test_options_, {.options = {"--module", "test_hmm"},
+                        .program = {"sh", "-c", "\"$1\" && \"$2\"", "sh", program("bench-hmm").string(),
+                                    program("bench-device").string()},
+                        .timeout_s = 300,
+                        .input = {},
+                        .cwd = "/"});
+    take(boot.out);
+    if (boot.code)
+        failed("the guest's part", boot.err);
+}
+
+void Bench::copy_engine()
+{
+    progress("copy engine");
+    const Captured run = capture({program("bench-copy").string()}, {.timeout_s = 120});
+
+    if (run.code)
+        failed("bench-copy", run.output);
+    else
+        take(run.output);
+}
+
+void Bench::harts()
+{
+    const fs::path directory = paths_.build / "tests/diff";
+
+    progress("harts, beside qemu-riscv64");
+    const Captured run = capture(
+        {(directory / "hart-bench").string(), "--json", "--best-of-3", "--kernels", directory.string()},
+        {.timeout_s = 300, .separate_stderr = true});
+    const auto answer = nlohmann::json::parse(run.output, nullptr, false);
+
+    if (run.code || answer.is_discarded())
+        failed("hart-bench", run.error + run.output);
+    else
+        harts_ = answer["hart_bench"];
+}
+
+void Bench::first_result()
+{
+    progress("from the command to the device's first result");
+    double best = 1e9;
+
+    for (int round = 0; round < 2; round++) {
+        const Boot boot = boot_guest(test_options_, {.program = {program("bench-device").string(), "--first"},
+                                                     .timeout_s = 60,
+                                                     .input = {},
+                                                     .cwd = "/"});
+        if (boot.code) {
+            failed("bench-device --first", boot.err);
+            return;
+        }
+        best = std::min(best, boot.seconds);
+    }
+    values_["first_result_s"] = best;
+}
+
+/* CPU seconds of a process so far. */
+double cpu_seconds(int pid)
+{
+    std::istringstream stat(try_read_file(fmt::format("/proc/{}/stat", pid)));
+    std::string word;
+    double ticks = 0;
+
+    /* utime and stime are fields 14 and 15; the name, field 2, has no spaces for QEMU. */
+    for (int field = 1; stat >> word && field <= 15; field++)
+        if (field >= 14)
+            ticks += strtod(word.c_str(), nullptr);
+    return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+/* The QEMU whose kernel command line has @mark; the launcher has it as a word of its own. */
+int find_qemu_process(const std::string &mark)
+{
+    for (const auto &entry : fs::directory_iterator("/proc")) {
+        const std::string line = try_read_file(entry.path() / "cmdline");
+
+        if (line.find(mark) != line.npos && line.find("console=ttyS0") != line.npos)
+            return atoi(entry.path().filename().c_str());
+    }
+    return 0;
+}
+
+/* Share of a host core that QEMU uses while the guest sleeps, in percent. */
+std::optional<double> Bench::idle_share(bool device)
+{
+    const TempDir temp;
+    const std::string mark = fmt::format("gmemu.bench={}{}", getpid(), device ? "d" : "n");
+    BootRequest request;
+
+    request.options = {"--append", mark};
+    request.cwd = temp.path().string();
+    if (device) {
+        request.program = {program("bench-device").string(), "--idle", std::to_string(kIdleSeconds + 3)};
+    } else {
+        request.options.push_back("--no-device");
+        request.program = {"sh", "-c", fmt::format("echo yes > idle-started; sleep {}", kIdleSeconds + 3)};
+    }
+    auto boot = std::async(std::launch::async, [&] { return boot_guest(test_options_, request); });
+    for (int i = 0; i < 600 && !fs::exists(temp.path() / "idle-started"); i++)
+        usleep(50000);
+    usleep(1000000); /* what the program's start left to do */
+    std::optional<double> share;
+    if (const int pid = find_qemu_process(mark)) {
+        const double before = cpu_seconds(pid);
+
+        usleep(kIdleSeconds * 1000000);
+        share = (cpu_seconds(pid) - before) / kIdleSeconds * 100;
+    }
+    const Boot result = boot.get();
+    if (result.code || !share) {
+        failed("the idle guest", result.err);
+        return {};
+    }
+    return share;
+}
+
+void Bench::idle()
+{
+    progress("idle device");
+    const auto with = idle_share(true), without = idle_share(false);
+
+    if (!with || !without)
+        return;
+    values_["idle_guest_percent"] = *without;
+    values_["idle_guest_with_device_percent"] = *with;
+    values_["idle_device_percent"] = std::max(0.0, *with - *without);
+}
+
+std::string Bench::number(const std::string &key, const char *unit) const
+{
+    const auto found = values_.find(key);
+
+    return found == values_.end() ? std::string("not measured")
+                                  : fmt::format("{:.2f} {}", found->second, unit);
+}
+
+void Bench::print() const
+{
+    const auto row = [this](const char *what, const char *key, const char *unit,
+                            const std::string &beside = {}) {
+        fmt::print("{:<44} {:>16}{}\n", what, number(key, unit), beside.empty() ? "" : "   " + beside);
+    };
+
+    row("device page fault, round trip", "fault_round_trip_us", "us");
+    row("4 KiB page to the device", "to_device_us_per_page", "us",
+        "test_hmm: " + number("hmm_to_device_us_per_page", "us"));
+    row("4 KiB page back, by CPU fault", "to_host_us_per_page", "us",
+        "test_hmm: " + number("hmm_to_host_us_per_page", "us"));
+    row("4 KiB page, first touched by the device", "first_touch_us_per_page", "us");
+    row("copy engine, to the device", "copy_to_device_gb_per_s", "GB/s");
+    row("copy engine, to system memory", "copy_to_host_gb_per_s", "GB/s");
+    row("copy engine, one page and its fence", "copy_one_page_us", "us");
+    for (const auto &hart : harts_)
+        fmt::print("{:<44} {:>16}   qemu-riscv64: {}\n", "one hart, " + hart["kernel"].get<std::string>(),
+                   fmt::format("{:.0f} MIPS", hart["mips"].get<double>()),
+                   hart["qemu_mips"].is_null() ? "not installed"
+                                               : fmt::format("{:.0f} MIPS", hart["qemu_mips"].get<double>()));
+    row("gmemu run: boot, first result, power off", "first_result_s", "s");
+    row("idle device, of a host core", "idle_device_percent", "%",
+        fmt::format("guest with it {}, without {}", number("idle_guest_with_device_percent", "%"),
+                    number("idle_guest_percent", "%")));
+}
+
+int Bench::run()
+{
+    copy_engine();
+    harts();
+    migration();
+    first_result();
+    idle();
+    if (options_.json != "-")
+        print();
+    if (!options_.json.empty()) {
+        nlohmann::json all = values_;
+
+        all["harts"] = harts_;
+        if (options_.json == "-")
+            fmt::print("{}\n", all.dump(2));
+        else
+            write_file(options_.json, all.dump(2) + "\n");
+    }
+    return failures_ ? 1 : 0;
+}
+
+} // namespace
+
+int run_bench(const Paths &paths, const BenchOptions &options) { return Bench(paths, options).run(); }
+
+} // namespace gmemu
