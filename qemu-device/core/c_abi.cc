@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// gmemu_core.h on top of the C++ device. Nothing throws across it: making a
+// device reports failure, and anything later that cannot get memory ends here.
+#include <new>
+#include <string>
+
+#include "device.h"
+#include "gmemu_core.h"
+
+struct gmemu_core {
+    gmemu_core(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque) : device(config, ops, opaque) {}
+    gmemu::Device device;
+};
+
+// Whatever would leave the core ends the process instead.
+template <class Function>
+static auto guarded(Function &&function) noexcept
+{
+    return function();
+}
+
+extern "C" {
+
+gmemu_core *gmemu_core_create(const gmemu_config *config, const gmemu_host_ops *ops, void *opaque,
+                              const char **error)
+{
+    static thread_local std::string message;
+    try {
+        message = gmemu::Device::validate(*config, *ops);
+        if (message.empty())
+            return std::make_unique<gmemu_core>(*config, *ops, opaque).release();
+    } catch (const std::bad_alloc &) {
+        message = "not enough memory for local DRAM or the core";
+    } catch (const std::exception &e) {
+        message = std::string("cannot start the core: ") + e.what();
+    }
+    if (error)
+        *error = message.c_str();
+    return nullptr;
+}
+
+void gmemu_core_destroy(gmemu_core *core)
+{
+    guarded([&] { std::unique_ptr<gmemu_core>(core).reset(); });
+}
+
+uint64_t gmemu_core_mmio_read(gmemu_core *core, uint64_t offset, unsigned int size)
+{
+    return guarded([&] { return core->device.mmio_read(offset, size); });
+}
+
+void gmemu_core_mmio_write(gmemu_core *core, uint64_t offset, uint64_t value, unsigned int size)
+{
+    guarded([&] { core->device.mmio_write(offset, value, size); });
+}
+
+void gmemu_core_reset(gmemu_core *core)
+{
+    guarded([&] { core->device.reset(); });
+}
+
+void gmemu_core_quiesce(gmemu_core *core)
+{
+    guarded([&] { core->device.quiesce(); });
+}
+
+void gmemu_core_resume(gmemu_core *core)
+{
+    guarded([&] { core->device.resume(); });
+}
+
+void gmemu_core_set_bus_master(gmemu_core *core, bool enabled)
+{
+    guarded([&] { core->device.set_bus_master(enabled); });
+}
+
+void gmemu_core_dma_revoke(gmemu_core *core, uint64_t bus, uint64_t len)
+{
+    guarded([&] { core->device.dma_revoke(gmemu::BusAddr(bus), len); });
+}
+
+void *gmemu_core_dram(gmemu_core *core)
+{
+    return guarded([&]() -> void * { return core->device.dram().base(); });
+}
+
+void gmemu_core_get_stats(gmemu_core *core, gmemu_core_stats *stats)
+{
+    guarded([&] { core->device.stats(*stats); });
+}
+
+}  // extern "C"

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "compute_hart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core_thread.h"
+#include "guest_copy.h"
+#include "hart/cpu.h"
+
+namespace gmemu {
+
+struct ComputeHart::Engine {
+    Engine(Environment &env, TlbClient &client, uint32_t hart, uint32_t harts)
+        : port(env.mmu, client, env.clock, hart, harts), cpu(port, hart)
+    {
+    }
+    ComputePort port;
+    hart::Cpu<ComputePort, hart::UserMode> cpu;
+    std::array<std::byte, kPageSize> bounce;
+};
+
+ComputeHart::ComputeHart(HartIndex index, uint32_t harts, Environment environment)
+    : index_(index), env_(std::move(environment)), client_(env_.mmu.add_client()),
+      engine_(std::make_unique<Engine>(env_, client_, index.value, harts))
+{
+    thread_ = start_core_thread([this] { run(); });
+}
+
+ComputeHart::~ComputeHart()
+{
+    {
+        std::lock_guard lock(mutex_);
+        exit_ = true;
+        wake_.notify_all();
+    }
+    abandon();
+    thread_.join();
+}
+
+// ---------------------------------------------------------- register block
+
+void ComputeHart::write(uint32_t reg, uint64_t value)
+{
+    if (reg == GMEMU_H_CTRL) {
+        if (value & GMEMU_H_KILL)
+            kill();
+        if (value & GMEMU_H_START)
+            start(value);
+        return;
+    }
+    std::lock_guard lock(mutex_);
+    switch (reg) {
+    case GMEMU_H_CTX: inputs_.ctx = ContextId(static_cast<uint32_t>(value)); break;
+    case GMEMU_H_QUEUE: inputs_.queue = QueueId(static_cast<uint32_t>(value)); break;
+    case GMEMU_H_PC: inputs_.pc = value; break;
+    case GMEMU_H_SP: inputs_.sp = value; break;
+    case GMEMU_H_A0: inputs_.a0 = value; break;
+    case GMEMU_H_A1: inputs_.a1 = value; break;
+    case GMEMU_H_MODE: inputs_.mode = value; break;
+    case GMEMU_H_BLIT_DST: inputs_.blit_dst = value; break;
+    case GMEMU_H_BLIT_SRC: inputs_.blit_src = value; break;
+    case GMEMU_H_BLIT_LEN: inputs_.blit_len = value; break;
+    default:
+        for (unsigned d = 0; d < 3; d++) {
+            if (reg == GMEMU_H_WG_ID(d))
+                inputs_.wg_id[d] = value;
+            if (reg == GMEMU_H_WG_SIZE(d))
+                inputs_.wg_size[d] = value;
+            if (reg == GMEMU_H_GRID(d))
+                inputs_.grid[d] = value;
+        }
+    }
+}
+
+uint64_t ComputeHart::read(uint32_t reg) const
+{
+    if (reg == GMEMU_H_STATE)
+        return state_.load();
+    std::lock_guard lock(mutex_);
+    switch (reg) {
+    case GMEMU_H_CTX: return inputs_.ctx.value;
+    case GMEMU_H_QUEUE: return inputs_.queue.value;
+    case GMEMU_H_PC: return inputs_.pc;
+    case GMEMU_H_SP: return inputs_.sp;
+    case GMEMU_H_A0: return inputs_.a0;
+    case GMEMU_H_A1: return inputs_.a1;
+    case GMEMU_H_MODE: return inputs_.mode;
+    case GMEMU_H_BLIT_DST: return inputs_.blit_dst;
+    case GMEMU_H_BLIT_SRC: return inputs_.blit_src;
+    case GMEMU_H_BLIT_LEN: return inputs_.blit_len;
+    case GMEMU_H_CAUSE: return result_.cause;
+    case GMEMU_H_EPC: return result_.pc;
+    case GMEMU_H_TVAL: return result_.tval;
+    case GMEMU_H_REASON: return result_.reason;
+    case GMEMU_H_ACCESS: return result_.access;
+    case GMEMU_H_INSTRET: return instret_.load();
+    default:
+        for (unsigned d = 0; d < 3; d++) {
+            if (reg == GMEMU_H_WG_ID(d))
+                return inputs_.wg_id[d];
+            if (reg == GMEMU_H_WG_SIZE(d))
+                return inputs_.wg_size[d];
+            if (reg == GMEMU_H_GRID(d))
+                return inputs_.grid[d];
+        }
+        return 0;
+    }
+}
+
+void ComputeHart::start(uint64_t ctrl)
+{
+    {
+        std::lock_guard lock(mutex_);
+        const gmemu_hart_state state = state_.load();
+        if (state == GMEMU_HART_RUNNING || state == GMEMU_HART_STALLED) {
+            env_.host.log(GMEMU_LOG_ERROR, fmt::format("gmemu: firmware started hart {} while it runs", index_.value));
+            return;
+        }
+        kill_ = false;
+        env_.faults.clear_interrupt(index_);
+        result_ = {};
+        instret_ = 0;
+        flush_code_ = ctrl & GMEMU_H_FENCE_I;
+        start_pending_ = true;
+        state_ = GMEMU_HART_RUNNING;
+        wake_.notify_all();
+    }
+    env_.auditor.set_running(true);
+}
+
+void ComputeHart::kill()
+{
+    std::lock_guard lock(mutex_);
+    const gmemu_hart_state state = state_.load();
+    if (state != GMEMU_HART_RUNNING && state != GMEMU_HART_STALLED)
+        return;
+    kill_ = true;
+    env_.faults.interrupt(index_);
+    poke();
+}
+
+void ComputeHart::abandon()
+{
+    abandon_ = true;
+    env_.faults.interrupt(index_);
+    poke();
+    env_.gate.wake();
+}
+
+void ComputeHart::reset()
+{
+    std::unique_lock lock(mutex_);
+    if (start_pending_) {
+        start_pending_ = false;
+        env_.auditor.set_running(false);
+    }
+    wake_.wait(lock, [this] { return idle_; });
+    env_.faults.clear_interrupt(index_);
+    abandon_ = false;
+    kill_ = false;
+    inputs_ = {};
+    result_ = {};
+    instret_ = 0;
+    state_ = GMEMU_HART_IDLE;
+}
+
+// ------------------------------------------------------------------ thread
+
+bool ComputeHart::enter_gate()
+{
+    inside_gate_ = env_.gate.enter_unless(abandon_);
+    return inside_gate_;
+}
+
+void ComputeHart::leave_gate()
+{
+    if (inside_gate_)
+        env_.gate.leave();
+    inside_gate_ = false;
+}
+
+void ComputeHart::run()
+{
+    HostThreadScope registered(env_.host, "gmemu-hart");
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return exit_ || start_pending_; });
+        if (exit_)
+            return;
+        start_pending_ = false;
+        idle_ = false;
+        job_ = inputs_;
+        lock.unlock();
+        if (enter_gate())
+            work();
+        leave_gate();
+        env_.auditor.set_running(false);
+        lock.lock();
+        idle_ = true;
+        wake_.notify_all();
+    }
+}
+
+void ComputeHart::work()
+{
+    engine_->port.set_job(job_);
+    if (flush_code_)
+        engine_->cpu.flush_code();
+    Result result;
+    const Resolved end = job_.mode == GMEMU_H_MODE_EXEC ? execute(result) : blit(result);
+    if (end == Resolved::kHalted)
+        halt(result);
+}
+
+void ComputeHart::halt(const Result &result)
+{
+    {
+        std::lock_guard lock(mutex_);
+        result_ = result;
+        state_ = GMEMU_HART_HALTED;
+    }
+    env_.halted(index_);
+}
+
+// Looked at before each stretch of work: is something else wanted of this hart?
+ComputeHart::Resolved ComputeHart::attend(uint64_t pc, Result &result)
+{
+    for (;;) {
+        client_.control().clear_stop();
+        if (abandon_)
+            return Resolved::kAbandoned;
+        if (kill_) {
+            result = {GMEMU_HCAUSE_KILLED, pc, 0, GMEMU_REASON_NONE, 0};
+            return Resolved::kHalted;
+        }
+        if (!env_.gate.held())
+            return Resolved::kRetry;
+        leave_gate();
+        if (!enter_gate())
+            return Resolved::kAbandoned;
+    }
+}
+
+ComputeHart::Resolved ComputeHart::resolve(DeviceVa va, Access access, gmemu_fault_type type, uint64_t pc, Result &result)
+{
+    Fault fault{job_.ctx, job_.queue, va, access, type};
+    for (;;) {
+        leave_gate();
+        state_ = GMEMU_HART_STALLED;
+        const FaultOutcome outcome = env_.faults.stall(index_, fault);
+        state_ = GMEMU_HART_RUNNING;
+        if (!enter_gate())
+            return Resolved::kAbandoned;
+        switch (outcome.verdict) {
+        case Verdict::kReplay:
+            if (engine_->port.fill(va.value, access).status == hart::FillStatus::kFilled) {
+                env_.faults.replay_tried(index_);
+                return Resolved::kRetry;
+            }
+            fault.type = engine_->port.fault_type();
+            break;
+        case Verdict::kCancelled:
+            result = {GMEMU_HCAUSE_FAULT, pc, va.value, outcome.reason, static_cast<uint64_t>(access)};
+            return Resolved::kHalted;
+        case Verdict::kInterrupted:
+        case Verdict::kPending:
+            return attend(pc, result);
+        }
+    }
+}
+
+ComputeHart::Resolved ComputeHart::execute(Result &result)
+{
+    auto &cpu = engine_->cpu;
+    hart::HartState &state = cpu.state();
+    state = hart::HartState();
+    state.pc = job_.pc;
+    state.x[2] = job_.sp;
+    state.x[10] = job_.a0;
+    state.x[11] = job_.a1;
+
+    for (;;) {
+        if (const Resolved wanted = attend(state.pc, result); wanted != Resolved::kRetry)
+            return wanted;
+        const uint64_t before = state.instret;
+        client_.set_running(true);
+        const hart::Stop stop = cpu.run();
+        client_.set_running(false);
+        instructions_.fetch_add(state.instret - before, std::memory_order_relaxed);
+        instret_ = state.instret;
+
+        auto halt_with = [&](gmemu_hart_cause cause, uint64_t tval) {
+            result = {cause, stop.pc, tval, GMEMU_REASON_NONE, static_cast<uint64_t>(stop.access)};
+            return Resolved::kHalted;
+        };
+        switch (stop.reason) {
+        case hart::StopReason::kRequested:
+            break;
+        case hart::StopReason::kPageFault:
+            if (const Resolved end =
+                    resolve(DeviceVa(stop.tval), stop.access, engine_->port.fault_type(), stop.pc, result);
+                end != Resolved::kRetry)
+                return end;
+            break;
+        case hart::StopReason::kEcall:
+            if (state.x[17] == GMEMU_ECALL_EXIT)
+                return halt_with(GMEMU_HCAUSE_EXIT, 0);
+            if (state.x[17] == GMEMU_ECALL_ABORT)
+                return halt_with(GMEMU_HCAUSE_ABORT, state.x[10]);
+            return halt_with(GMEMU_HCAUSE_ILLEGAL, stop.pc);
+        case hart::StopReason::kBreakpoint:
+            return halt_with(GMEMU_HCAUSE_BREAKPOINT, stop.pc);
+        case hart::StopReason::kIllegal:
+            return halt_with(GMEMU_HCAUSE_ILLEGAL, stop.tval);
+        case hart::StopReason::kMisaligned:
+            return halt_with(GMEMU_HCAUSE_MISALIGNED, stop.tval);
+        case hart::StopReason::kWfi:
+        case hart::StopReason::kCrash:
+            return halt_with(GMEMU_HCAUSE_ILLEGAL, stop.pc);
+        }
+    }
+}
+
+// ------------------------------------------------------------------- blit
+
+ComputeHart::Resolved ComputeHart::blit(Result &result)
+{
+    const bool fill = job_.mode == GMEMU_H_MODE_FILL;
+    if (!fill && job_.mode != GMEMU_H_MODE_COPY) {
+        result.cause = GMEMU_HCAUSE_ILLEGAL;
+        return Resolved::kHalted;
+    }
+    if (fill && ((job_.blit_dst | job_.blit_len) & 7)) {
+        result = {GMEMU_HCAUSE_MISALIGNED, 0, job_.blit_dst, GMEMU_REASON_NONE, static_cast<uint64_t>(Access::kWrite)};
+        return Resolved::kHalted;
+    }
+    while (job_.blit_len) {
+        if (const Resolved wanted = attend(0, result); wanted != Resolved::kRetry)
+            return wanted;
+        client_.set_running(true);
+        const Resolved end = blit_page(result);
+        client_.set_running(false);
+        if (end != Resolved::kRetry)
+            return end;
+    }
+    result.cause = GMEMU_HCAUSE_EXIT;
+    return Resolved::kHalted;
+}
+
+ComputeHart::Resolved ComputeHart::blit_fill_tlb(uint64_t va, Access access, Result &result)
+{
+    if (engine_->port.fill(va, access).status == hart::FillStatus::kFilled)
+        return Resolved::kRetry;
+    client_.set_running(false);
+    return resolve(DeviceVa(va), access, engine_->port.fault_type(), 0, result);
+}
+
+// As much as lies in one page on both sides.
+ComputeHart::Resolved ComputeHart::blit_page(Result &result)
+{
+    ComputePort &port = engine_->port;
+    const uint64_t dst = job_.blit_dst;
+    const uint64_t src = job_.blit_src;
+    const bool fill = job_.mode == GMEMU_H_MODE_FILL;
+    uint64_t length = std::min(job_.blit_len, kPageSize - dst % kPageSize);
+    if (!fill)
+        length = std::min(length, kPageSize - src % kPageSize);
+
+    auto advance = [&] {
+        job_.blit_dst += length;
+        job_.blit_len -= length;
+        if (!fill)
+            job_.blit_src += length;
+    };
+    // Both pages may compete for one L1 entry, and then never be there together.
+    const bool conflict = !fill && L1Tlb::conflict(src, dst);
+    bool bounced = false;
+    for (;;) {
+        const bool read = !fill && !bounced;
+        const bool write = !conflict || bounced;
+        port.begin_access();
+        const std::byte *from = read ? port.lookup<Access::kRead>(src, 0) : engine_->bounce.data();
+        std::byte *to = write ? port.lookup<Access::kWrite>(dst, 0) : engine_->bounce.data();
+        const bool hit = from && to;
+        if (hit && fill)
+            guest_fill(to, src, length);
+        else if (hit)
+            guest_copy(to, from, length);
+        port.end_access();
+        if (hit) {
+            if (write) {
+                advance();
+                return Resolved::kRetry;
+            }
+            bounced = true;
+            continue;
+        }
+        if (client_.control().stop_requested())
+            return Resolved::kRetry;  // from the start of the page; nothing is lost
+        const bool missing_source = !from;
+        const Resolved end = blit_fill_tlb(missing_source ? src : dst,
+                                           missing_source ? Access::kRead : Access::kWrite, result);
+        if (end != Resolved::kRetry)
+            return end;
+        client_.set_running(true);
+    }
+}
+
+}  // namespace gmemu

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "copy_engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core_thread.h"
+#include "guest_copy.h"
+
+namespace gmemu {
+
+CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dram, Checker &checker,
+                       DeviceErrors &errors, RunGate &gate)
+    : registers_(registers), host_(host), dram_(dram), checker_(checker), errors_(errors), gate_(gate)
+{
+    registers_.on_write(GMEMU_REG_COPY_BASE, [this](uint64_t value) {
+        std::lock_guard lock(mutex_);
+        if (enabled_) {
+            registers_.busy(GMEMU_REG_COPY_BASE, "the copy ring is enabled");
+            return false;
+        }
+        if (value & 0xfff) {
+            registers_.bad_value(GMEMU_REG_COPY_BASE, value, "not aligned to 4 KiB");
+            return false;
+        }
+        return true;
+    });
+    registers_.on_write(GMEMU_REG_COPY_SIZE_LOG2, [this](uint64_t value) {
+        std::lock_guard lock(mutex_);
+        if (enabled_) {
+            registers_.busy(GMEMU_REG_COPY_SIZE_LOG2, "the copy ring is enabled");
+            return false;
+        }
+        if (value < 1 || value > 16) {
+            registers_.bad_value(GMEMU_REG_COPY_SIZE_LOG2, value, "not 1..16");
+            return false;
+        }
+        return true;
+    });
+    registers_.on_write(GMEMU_REG_COPY_CTRL, [this](uint64_t value) {
+        std::unique_lock lock(mutex_);
+        if (value & ~static_cast<uint64_t>(GMEMU_COPY_CTRL_ENABLE)) {
+            registers_.bad_value(GMEMU_REG_COPY_CTRL, value, "reserved bits are set");
+            value &= GMEMU_COPY_CTRL_ENABLE;
+        }
+        const bool enable = value & GMEMU_COPY_CTRL_ENABLE;
+        if (enable && registers_.value(GMEMU_REG_COPY_SIZE_LOG2) == 0) {
+            registers_.bad_value(GMEMU_REG_COPY_CTRL, value, "enabled before BASE and SIZE_LOG2 were set");
+            return false;
+        }
+        if (enable && !enabled_) {
+            // Whoever is active belongs to the ring of before.
+            wake_.wait(lock, [this] { return !active_; });
+            put_ = get_ = 0;
+            have_ = false;
+            failed_ = 0;
+            prefetched_.clear();
+            prefetched_next_ = 0;
+            registers_.set(GMEMU_REG_COPY_PUT, 0);
+            registers_.set(GMEMU_REG_COPY_GET, 0);
+        }
+        enabled_ = enable;
+        return true;
+    });
+    registers_.on_write(GMEMU_REG_COPY_PUT, [this](uint64_t value) {
+        std::unique_lock lock(mutex_);
+        if (!enabled_) {
+            registers_.bad_value(GMEMU_REG_COPY_PUT, value, "the copy ring is not enabled");
+            return false;
+        }
+        if (value >= 1ull << registers_.value(GMEMU_REG_COPY_SIZE_LOG2)) {
+            registers_.bad_value(GMEMU_REG_COPY_PUT, value, "beyond the end of the ring");
+            return false;
+        }
+        put_ = static_cast<uint32_t>(value);
+        registers_.set(GMEMU_REG_COPY_PUT, value);
+        if (active_ || put_ == get_)
+            return false;
+        if (!gate_.try_enter()) {
+            wake_.notify_all();
+            return false;
+        }
+        active_ = true;
+        lock.unlock();
+        work(kInlineBytes);
+        gate_.leave();
+        lock.lock();
+        active_ = false;
+        wake_.notify_all();
+        return false;
+    });
+    registers_.on_read(GMEMU_REG_COPY_BYTES, [this] { return bytes_since_reset_.load(); });
+    thread_ = start_core_thread([this] { run(); });
+}
+
+CopyEngine::~CopyEngine()
+{
+    {
+        std::lock_guard lock(mutex_);
+        exit_ = true;
+        wake_.notify_all();
+    }
+    gate_.wake();
+    thread_.join();
+}
+
+// The next descriptor. Descriptors up to PUT belong to the device, so several are read at once.
+bool CopyEngine::fetch(gmemu_copy_desc &desc)
+{
+    uint32_t put;
+    {
+        std::lock_guard lock(mutex_);
+        if (!enabled_ || put_ == get_)
+            return false;
+        put = put_;
+    }
+    if (prefetched_next_ == prefetched_.size()) {
+        const uint32_t size = 1u << registers_.value(GMEMU_REG_COPY_SIZE_LOG2);
+        const uint32_t run = std::min({(put + size - get_) % size, size - get_, 64u});
+        prefetched_.resize(run);
+        prefetched_next_ = 0;
+        const BusAddr at = BusAddr(registers_.value(GMEMU_REG_COPY_BASE)) + get_ * sizeof(gmemu_copy_desc);
+        if (!host_.dma_read(at, std::as_writable_bytes(std::span(prefetched_)))) {
+            errors_.raise(GMEMU_ERR_DMA, at.value);
+            // Unreadable descriptors fail one by one.
+            for (auto &failed : prefetched_) {
+                failed = {};
+                failed.op = 0xff;
+            }
+        }
+    }
+    desc = prefetched_[prefetched_next_++];
+    return true;
+}
+
+void CopyEngine::finish_descriptor()
+{
+    have_ = false;
+    std::lock_guard lock(mutex_);
+    get_ = (get_ + 1) % (1u << registers_.value(GMEMU_REG_COPY_SIZE_LOG2));
+    registers_.set(GMEMU_REG_COPY_GET, get_);
+}
+
+const char *CopyEngine::refuse(const gmemu_copy_desc &desc) const
+{
+    for (uint8_t byte : desc.reserved)
+        if (byte)
+            return "reserved byte is not zero";
+    const bool src_local = desc.flags & GMEMU_COPY_SRC_LOCAL;
+    const bool dst_local = desc.flags & GMEMU_COPY_DST_LOCAL;
+    if (desc.flags & ~(GMEMU_COPY_SRC_LOCAL | GMEMU_COPY_DST_LOCAL | GMEMU_COPY_IRQ))
+        return "reserved flag is set";
+    switch (desc.op) {
+    case GMEMU_COPY_OP_NOP:
+        return nullptr;
+    case GMEMU_COPY_OP_COPY:
+        if (src_local && !dram_.contains(DramOffset(desc.src), desc.len))
+            return "src is outside local DRAM";
+        if (src_local == dst_local && desc.src < desc.dst + desc.len && desc.dst < desc.src + desc.len)
+            return "src and dst overlap";
+        break;
+    case GMEMU_COPY_OP_FILL:
+        if (desc.len % 8)
+            return "length of a fill is not a multiple of 8";
+        break;
+    case GMEMU_COPY_OP_FENCE:
+        if (desc.len)
+            return "length of a fence is not 0";
+        if (dst_local)
+            return "a fence goes to system memory";
+        return nullptr;
+    default:
+        return "unknown operation";
+    }
+    if (dst_local && !dram_.contains(DramOffset(desc.dst), desc.len))
+        return "dst is outside local DRAM";
+    if (desc.src + desc.len < desc.src || desc.dst + desc.len < desc.dst)
+        return "address wraps around";
+    return nullptr;
+}
+
+uint64_t CopyEngine::step_bounced(const gmemu_copy_desc &desc, uint64_t done, uint64_t length)
+{
+    length = std::min(length, kBounce);
+    bounce_.resize(kBounce);
+    const std::span<std::byte> buffer(bounce_.data(), length);
+    const bool fill = desc.op == GMEMU_COPY_OP_FILL;
+    if (fill)
+        guest_fill(buffer.data(), desc.src, length);
+    else if (desc.flags & GMEMU_COPY_SRC_LOCAL)
+        guest_copy(buffer.data(), dram_.at(DramOffset(desc.src + done)), length);
+    else if (!host_.dma_read(BusAddr(desc.src + done), buffer))
+        return 0;
+    if (desc.flags & GMEMU_COPY_DST_LOCAL)
+        guest_copy(dram_.at(DramOffset(desc.dst + done)), buffer.data(), length);
+    else if (!host_.dma_write(BusAddr(desc.dst + done), buffer))
+        return 0;
+    return length;
+}
+
+uint64_t CopyEngine::step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit)
+{
+    uint64_t length = std::min({desc.len - done, limit, kChunk});
+    const bool fill = desc.op == GMEMU_COPY_OP_FILL;
+    std::lock_guard lock(mapping_mutex_);
+    Ref<HostMapping> source;
+    Ref<HostMapping> target;
+    const std::byte *src = nullptr;
+    std::byte *dst = nullptr;
+
+    if (desc.flags & GMEMU_COPY_DST_LOCAL) {
+        dst = dram_.at(DramOffset(desc.dst + done));
+    } else {
+        target = host_.map(BusAddr(desc.dst + done), length, true);
+        if (!target)
+            return step_bounced(desc, done, length);
+        length = std::min(length, target->length());
+        dst = target->base();
+    }
+    if (fill) {
+        // A mapping may end anywhere, the pattern may not.
+        length &= ~7ull;
+        if (!length)
+            return step_bounced(desc, done, std::min<uint64_t>(desc.len - done, 8));
+        guest_fill(dst, desc.src, length);
+    } else {
+        if (desc.flags & GMEMU_COPY_SRC_LOCAL) {
+            src = dram_.at(DramOffset(desc.src + done));
+        } else {
+            source = host_.map(BusAddr(desc.src + done), length, false);
+            if (!source)
+                return step_bounced(desc, done, length);
+            length = std::min(length, source->length());
+            src = source->base();
+        }
+        guest_copy(dst, src, length);
+    }
+    if (target)
+        target->mark_written();
+    return length;
+}
+
+void CopyEngine::fence(const gmemu_copy_desc &desc)
+{
+    gmemu_copy_fence record{};
+    record.value = desc.src;
+    record.errors = failed_;
+    failed_ = 0;
+    // Everything before is visible before the value is, and the value comes last.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const auto bytes = std::as_bytes(std::span(&record, 1));
+    const size_t value_size = sizeof(record.value);
+    bool ok = host_.dma_write(BusAddr(desc.dst) + value_size, bytes.subspan(value_size));
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    ok = ok && host_.dma_write(BusAddr(desc.dst), bytes.first(value_size));
+    if (!ok)
+        errors_.raise(GMEMU_ERR_DMA, desc.dst);
+    if (desc.flags & GMEMU_COPY_IRQ)
+        host_.msix(GMEMU_VEC_COMPLETION);
+}
+
+// The caller is active_ and inside the gate.
+bool CopyEngine::work(uint64_t budget)
+{
+    while (!gate_.held()) {
+        if (!have_) {
+            if (!fetch(desc_))
+                return false;
+            have_ = true;
+            done_ = 0;
+            if (const char *why = refuse(desc_)) {
+                failed_++;
+                checker_.violation(GMEMU_CHK_COPY_DESC, ContextId(0), get_,
+                                   fmt::format("copy descriptor {} (op {} flags {:#x} src {:#x} dst {:#x} len {:#x}): {}", get_,
+                                               desc_.op, desc_.flags, desc_.src, desc_.dst, desc_.len, why));
+                errors_.raise(GMEMU_ERR_COPY, get_);
+                finish_descriptor();
+                continue;
+            }
+        }
+        if (desc_.op == GMEMU_COPY_OP_FENCE) {
+            // GET first: software that sees the fence may reuse the slots.
+            const gmemu_copy_desc desc = desc_;
+            finish_descriptor();
+            fence(desc);
+            continue;
+        }
+        if (desc_.op == GMEMU_COPY_OP_NOP || done_ == desc_.len) {
+            finish_descriptor();
+            continue;
+        }
+        if (budget == 0)
+            return true;
+        const uint64_t moved = step(desc_, done_, budget < 8 ? 8 : budget);
+        if (!moved) {
+            failed_++;
+            errors_.raise(GMEMU_ERR_DMA, desc_.flags & GMEMU_COPY_DST_LOCAL ? desc_.src : desc_.dst);
+            finish_descriptor();
+            continue;
+        }
+        done_ += moved;
+        budget -= std::min(budget, moved);
+        bytes_.fetch_add(moved, std::memory_order_relaxed);
+        bytes_since_reset_.fetch_add(moved, std::memory_order_relaxed);
+    }
+    return true;
+}
+
+void CopyEngine::run()
+{
+    HostThreadScope registered(host_, "gmemu-copy");
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return exit_ || (!active_ && has_work()); });
+        if (exit_)
+            return;
+        lock.unlock();
+        const bool entered = gate_.enter_unless(exit_);
+        lock.lock();
+        if (!entered)
+            return;
+        if (!active_ && has_work()) {
+            active_ = true;
+            lock.unlock();
+            work(~0ull);
+            lock.lock();
+            active_ = false;
+            wake_.notify_all();
+        }
+        gate_.leave();
+    }
+}
+
+void CopyEngine::revoke()
+{
+    // A copy in progress holds the lock for at most one chunk.
+    std::lock_guard lock(mapping_mutex_);
+}
+
+void CopyEngine::reset()
+{
+    std::unique_lock lock(mutex_);
+    enabled_ = false;
+    put_ = get_ = 0;
+    have_ = false;
+    failed_ = 0;
+    prefetched_.clear();
+    prefetched_next_ = 0;
+    bytes_since_reset_ = 0;
+}
+
+}  // namespace gmemu

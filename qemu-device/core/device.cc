@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device.h"
+
+#include <fmt/format.h>
+
+#include "barrier.h"
+
+namespace gmemu {
+
+std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &ops)
+{
+    if (ops.abi != GMEMU_CORE_ABI)
+        return fmt::format("host ops have ABI {}, the core has {}: rebuild them together", ops.abi, GMEMU_CORE_ABI);
+    if (!ops.dma_read || !ops.dma_write || !ops.dma_map || !ops.dma_unmap || !ops.msix)
+        return "a host operation is missing";
+    if (config.cores < 1 || config.cores > GMEMU_MAX_CORES)
+        return fmt::format("cores={}: must be 1..{}", config.cores, GMEMU_MAX_CORES);
+    if (config.check > GMEMU_CHECK_FATAL)
+        return fmt::format("check={}: must be 0 (off), 1 (log) or 2 (fatal)", config.check);
+    if (config.dram_size < 4ull << 20 || config.dram_size % (2ull << 20))
+        return fmt::format("dram={} bytes: must be a multiple of 2 MiB and at least 4 MiB", config.dram_size);
+    if (config.replayable != 1 || config.reserved != 0)
+        return "replayable must be 1 and reserved 0";
+    return {};
+}
+
+Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times)
+    : host_(ops, opaque), errors_(host_), checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
+      dram_(config.dram_size), registers_(checker_, errors_), mmu_(host_, dram_, checker_, chaos_),
+      faults_(config.cores, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
+      mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
+      invalidator_(registers_, host_, mmu_, faults_),
+      copy_(registers_, host_, dram_, checker_, errors_, engine_gate_),
+      mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, errors_, harts_)
+{
+    AsymmetricBarrier::init();
+    engine_gate_.hold(HoldReason::kDisabled);
+    checker_.set_fatal_hook([this] {
+        fatal_ = true;
+        engine_gate_.hold(HoldReason::kFatal);
+        mgmt_gate_.hold(HoldReason::kFatal);
+        poke_all();
+    });
+    faults_.set_parked_hook([this] { irq_.raise(GMEMU_MIRQ_REPLAY); });
+    invalidator_.set_completion_hook([this] { auditor_.kick(); });
+    for (uint32_t i = 0; i < config.cores; i++) {
+        ComputeHart::Environment environment{host_, mmu_, faults_, engine_gate_, auditor_, clock_, [this](HartIndex hart) {
+                                                 mgmt_registers_.hart_halted(hart);
+                                             }};
+        harts_.push_back(std::make_unique<ComputeHart>(HartIndex(i), config.cores, std::move(environment)));
+    }
+    mgmt_ = std::make_unique<MgmtHart>(MgmtHart::Environment{registers_, host_, dram_, mmu_, faults_, mgmt_gate_, irq_,
+                                                             mgmt_registers_, errors_, clock_, kFirmwareReserved});
+    attach_registers(config);
+    if (config.chaos_seed)
+        host_.log(GMEMU_LOG_INFO, fmt::format("gmemu: chaos={:#x}", config.chaos_seed));
+}
+
+Device::~Device()
+{
+    // Harts first: others wait for them.
+    for (auto &hart : harts_)
+        hart->abandon();
+    mgmt_.reset();
+    harts_.clear();
+    mmu_.shootdown(TlbMatch{});
+}
+
+void Device::attach_registers(const gmemu_config &config)
+{
+    uint64_t caps = GMEMU_CAP_REPLAYABLE;
+    if (checker_.enabled())
+        caps |= GMEMU_CAP_CHECKER;
+    registers_.set_reset(GMEMU_REG_CAPS, caps);
+    registers_.set_reset(GMEMU_REG_CORES, config.cores);
+    registers_.set_reset(GMEMU_REG_DRAM_SIZE, config.dram_size);
+    registers_.set_reset(GMEMU_REG_DRAM_RESERVED, kFirmwareReserved);
+    registers_.set_reset(GMEMU_REG_CHECK_MODE, config.check);
+
+    registers_.on_read(GMEMU_REG_STATUS, [this]() -> uint64_t {
+        return (ready_ ? GMEMU_STATUS_READY : 0) | (fatal_ ? GMEMU_STATUS_FATAL : 0) |
+               (host_.bus_master() ? 0 : GMEMU_STATUS_DMA_OFF);
+    });
+    registers_.on_read(GMEMU_REG_ERROR, [this]() -> uint64_t { return errors_.code(); });
+    registers_.on_read(GMEMU_REG_ERROR_INFO, [this]() -> uint64_t { return errors_.info(); });
+    registers_.on_read(GMEMU_REG_TIMESTAMP, [this] { return clock_.now_ns(); });
+    registers_.on_read(GMEMU_REG_CHECK_COUNT, [this]() -> uint64_t { return checker_.count(); });
+    registers_.on_read(GMEMU_REG_CHECK_CODE, [this]() -> uint64_t { return checker_.first_code(); });
+    registers_.on_read(GMEMU_REG_CHECK_CTX, [this]() -> uint64_t { return checker_.first_ctx(); });
+    registers_.on_read(GMEMU_REG_CHECK_INFO, [this]() -> uint64_t { return checker_.first_info(); });
+    registers_.on_write(GMEMU_REG_ERROR, [this](uint64_t value) {
+        if (value)
+            registers_.bad_value(GMEMU_REG_ERROR, value, "only 0 may be written, which clears it");
+        else
+            errors_.clear();
+        return false;
+    });
+    registers_.on_write(GMEMU_REG_CHECK_CODE, [this](uint64_t value) {
+        if (value)
+            registers_.bad_value(GMEMU_REG_CHECK_CODE, value, "only 0 may be written, which clears it");
+        else
+            checker_.clear_first();
+        return false;
+    });
+    registers_.on_write(GMEMU_REG_CTRL, [this](uint64_t value) {
+        write_ctrl(value);
+        return false;
+    });
+    registers_.on_write(GMEMU_REG_CTX_BASE, [this](uint64_t value) {
+        if (value & 0xfff) {
+            registers_.bad_value(GMEMU_REG_CTX_BASE, value, "not aligned to 4 KiB");
+            return false;
+        }
+        mmu_.set_context_table(BusAddr(value), static_cast<uint32_t>(registers_.value(GMEMU_REG_CTX_SIZE_LOG2)));
+        return true;
+    });
+    registers_.on_write(GMEMU_REG_CTX_SIZE_LOG2, [this](uint64_t value) {
+        if (value > GMEMU_CTX_MAX_LOG2) {
+            registers_.bad_value(GMEMU_REG_CTX_SIZE_LOG2, value, "larger than CTX_LOG2");
+            return false;
+        }
+        mmu_.set_context_table(BusAddr(registers_.value(GMEMU_REG_CTX_BASE)), static_cast<uint32_t>(value));
+        return true;
+    });
+}
+
+// -------------------------------------------------------------------- MMIO
+
+uint64_t Device::mmio_read(uint64_t offset, unsigned size)
+{
+    if (offset >= GMEMU_DOORBELL_BASE) {
+        const uint64_t inside = offset - GMEMU_DOORBELL_BASE;
+        return inside % GMEMU_DOORBELL_STRIDE == 0 && size == 8 ? doorbells_.value(inside / GMEMU_DOORBELL_STRIDE) : 0;
+    }
+    return registers_.read(offset, size);
+}
+
+void Device::mmio_write(uint64_t offset, uint64_t value, unsigned size)
+{
+    if (offset >= GMEMU_DOORBELL_BASE)
+        doorbells_.write(offset - GMEMU_DOORBELL_BASE, value, size);
+    else
+        registers_.write(offset, value, size);
+}
+
+void Device::write_ctrl(uint64_t value)
+{
+    if (value & GMEMU_CTRL_RESET) {
+        reset();
+        return;
+    }
+    std::lock_guard lock(control_mutex_);
+    registers_.set(GMEMU_REG_CTRL, value);
+    if (value & GMEMU_CTRL_ENABLE) {
+        engine_gate_.release(HoldReason::kDisabled);
+    } else {
+        engine_gate_.hold(HoldReason::kDisabled);
+        poke_all();
+        engine_gate_.drain();
+    }
+}
+
+// ------------------------------------------------------- reset and quiesce
+
+void Device::poke_all()
+{
+    for (auto &hart : harts_)
+        hart->poke();
+    if (mgmt_)
+        mgmt_->poke();
+}
+
+void Device::hold(HoldReason reason)
+{
+    engine_gate_.hold(reason);
+    mgmt_gate_.hold(reason);
+    poke_all();
+}
+
+void Device::drain()
+{
+    engine_gate_.drain();
+    mgmt_gate_.drain();
+}
+
+void Device::reset()
+{
+    std::lock_guard lock(control_mutex_);
+    ready_ = false;
+    hold(HoldReason::kReset);
+    for (auto &hart : harts_)
+        hart->abandon();
+    mgmt_->abandon();
+    drain();
+    invalidator_.reset();
+    for (auto &hart : harts_)
+        hart->reset();
+    mgmt_->reset();
+
+    mmu_.set_context_table(BusAddr(0), 0);
+    mmu_.shootdown(TlbMatch{});
+    copy_.reset();
+    faults_.reset();
+    doorbells_.reset();
+    mgmt_registers_.reset();
+    irq_.acknowledge(~0ull);
+    registers_.reset();
+    auditor_.reset();
+    checker_.reset();
+    errors_.clear();
+    dram_.clear();
+
+    fatal_ = false;
+    ready_ = true;
+    engine_gate_.hold(HoldReason::kDisabled);
+    for (RunGate *gate : {&engine_gate_, &mgmt_gate_}) {
+        gate->release(HoldReason::kFatal);
+        gate->release(HoldReason::kReset);
+    }
+}
+
+void Device::quiesce()
+{
+    std::lock_guard lock(control_mutex_);
+    if (quiesced_++)
+        return;
+    hold(HoldReason::kQuiesced);
+    drain();
+    auditor_.pause();
+    mmu_.shootdown(TlbMatch{});
+}
+
+void Device::resume()
+{
+    std::lock_guard lock(control_mutex_);
+    if (quiesced_ == 0 || --quiesced_)
+        return;
+    // Time stood still for software: nothing is overdue yet.
+    faults_.restart_overdue();
+    auditor_.resume();
+    engine_gate_.release(HoldReason::kQuiesced);
+    mgmt_gate_.release(HoldReason::kQuiesced);
+}
+
+void Device::set_bus_master(bool enabled)
+{
+    if (host_.bus_master() == enabled)
+        return;
+    host_.set_bus_master(enabled);
+    if (enabled)
+        return;
+    // New mappings are refused from here on; take away those that exist.
+    mmu_.shootdown(TlbMatch{});
+    copy_.revoke();
+}
+
+void Device::dma_revoke(BusAddr bus, uint64_t size)
+{
+    TlbMatch match;
+    match.kind = TlbMatch::Kind::kBus;
+    match.bus = bus;
+    match.size = size;
+    mmu_.shootdown(match);
+    copy_.revoke();
+}
+
+void Device::stats(gmemu_core_stats &stats) const
+{
+    stats = {};
+    for (const auto &hart : harts_)
+        stats.instructions += hart->instructions();
+    stats.faults = faults_.faults();
+    stats.faults_dropped = faults_.dropped();
+    stats.replays = faults_.replays();
+    stats.cancels = faults_.cancels();
+    stats.invalidations = invalidator_.commands();
+    stats.walks = mmu_.walks();
+    stats.l2_hits = mmu_.l2_hits();
+    stats.copy_bytes = copy_.bytes();
+    stats.violations = checker_.total();
+}
+
+}  // namespace gmemu

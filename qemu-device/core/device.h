@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The whole accelerator: puts the blocks together and holds what concerns all
+// of them, which is enable, reset, quiesce and the way of an MMIO access.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "auditor.h"
+#include "chaos.h"
+#include "checker.h"
+#include "clock.h"
+#include "compute_hart.h"
+#include "copy_engine.h"
+#include "doorbells.h"
+#include "dram.h"
+#include "errors.h"
+#include "fault_unit.h"
+#include "host.h"
+#include "invalidator.h"
+#include "mailbox.h"
+#include "mgmt_hart.h"
+#include "mgmt_irq.h"
+#include "mgmt_registers.h"
+#include "mmu.h"
+#include "registers.h"
+#include "run_gate.h"
+
+namespace gmemu {
+
+class Device {
+public:
+    // Empty, or what is wrong with the configuration.
+    static std::string validate(const gmemu_config &config, const gmemu_host_ops &ops);
+
+    Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times = {});
+    ~Device();
+    Device(const Device &) = delete;
+    Device &operator=(const Device &) = delete;
+
+    uint64_t mmio_read(uint64_t offset, unsigned size);
+    void mmio_write(uint64_t offset, uint64_t value, unsigned size);
+    void reset();
+    void quiesce();
+    void resume();
+    void set_bus_master(bool enabled);
+    void dma_revoke(BusAddr bus, uint64_t size);
+    Dram &dram() { return dram_; }
+    void stats(gmemu_core_stats &stats) const;
+
+    // For tests: the management hart's register block without firmware.
+    MgmtRegisters &mgmt_registers() { return mgmt_registers_; }
+    FaultUnit &faults() { return faults_; }
+    MgmtIrq &mgmt_irq() { return irq_; }
+    Mmu &mmu() { return mmu_; }
+
+private:
+    static constexpr uint64_t kFirmwareReserved = 2ull << 20;
+
+    void attach_registers(const gmemu_config &config);
+    void write_ctrl(uint64_t value);
+    void hold(HoldReason reason);
+    void poke_all();
+    void drain();
+
+    Host host_;
+    DeviceClock clock_;
+    DeviceErrors errors_;
+    Checker checker_;
+    Chaos chaos_;
+    Dram dram_;
+    RegisterFile registers_;
+    RunGate engine_gate_;  // compute harts and copy engine
+    RunGate mgmt_gate_;    // management hart: runs also while CTRL.ENABLE is clear
+    Mmu mmu_;
+    FaultUnit faults_;
+    MgmtIrq irq_;
+    Doorbells doorbells_;
+    Mailbox mailbox_;
+    Auditor auditor_;
+    Invalidator invalidator_;
+    CopyEngine copy_;
+    std::vector<std::unique_ptr<ComputeHart>> harts_;
+    MgmtRegisters mgmt_registers_;
+    std::unique_ptr<MgmtHart> mgmt_;
+
+    std::mutex control_mutex_;  // enable, reset, quiesce
+    unsigned quiesced_ = 0;
+    std::atomic<bool> ready_{true};
+    std::atomic<bool> fatal_{false};
+};
+
+}  // namespace gmemu

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The embedder as C++ sees it: DMA, direct mappings, interrupts, logging.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "gmemu_core.h"
+#include "types.h"
+
+namespace gmemu {
+
+class Host;
+
+// Directly mapped system memory. Translations in the TLBs share it; the last
+// one that goes unmaps it and tells the embedder whether it may have changed.
+class HostMapping : public RefCounted {
+public:
+    HostMapping(const Host &host, BusAddr bus, std::byte *base, uint64_t length, bool writable)
+        : host_(host), bus_(bus), base_(base), length_(length), writable_(writable)
+    {
+    }
+    ~HostMapping();
+
+    std::byte *base() const { return base_; }
+    BusAddr bus() const { return bus_; }
+    uint64_t length() const { return length_; }
+    bool writable() const { return writable_; }
+    void mark_written() { written_.store(true, std::memory_order_relaxed); }
+    bool overlaps(BusAddr start, uint64_t size) const
+    {
+        return bus_.value < start.value + size && start.value < bus_.value + length_;
+    }
+
+private:
+    const Host &host_;
+    BusAddr bus_;
+    std::byte *base_;
+    uint64_t length_;
+    bool writable_;
+    std::atomic<bool> written_{false};
+};
+
+class Host {
+public:
+    Host(const gmemu_host_ops &ops, void *opaque) : ops_(ops), opaque_(opaque) {}
+    Host(const Host &) = delete;
+    Host &operator=(const Host &) = delete;
+
+    bool dma_read(BusAddr bus, std::span<std::byte> out) const;
+    bool dma_write(BusAddr bus, std::span<const std::byte> in) const;
+    template <class T>
+    bool dma_read_object(BusAddr bus, T &out) const
+    {
+        return dma_read(bus, std::as_writable_bytes(std::span(&out, 1)));
+    }
+    template <class T>
+    bool dma_write_object(BusAddr bus, const T &in) const
+    {
+        return dma_write(bus, std::as_bytes(std::span(&in, 1)));
+    }
+
+    // At most @length bytes; empty when @bus is no directly accessible memory.
+    Ref<HostMapping> map(BusAddr bus, uint64_t length, bool write) const;
+    void unmap(std::byte *base, uint64_t length, bool write, uint64_t written) const;
+
+    void msix(unsigned vector) const { ops_.msix(opaque_, vector); }
+    void log(gmemu_log_level level, const std::string &text) const;
+    void thread_enter(const char *name) const;
+    void thread_exit() const;
+
+    void set_bus_master(bool enabled) { bus_master_.store(enabled); }
+    bool bus_master() const { return bus_master_.load(); }
+
+private:
+    gmemu_host_ops ops_;
+    void *opaque_;
+    std::atomic<bool> bus_master_{true};
+};
+
+// Registers a core thread with the embedder for its lifetime.
+class HostThreadScope {
+public:
+    HostThreadScope(const Host &host, const char *name) : host_(host) { host_.thread_enter(name); }
+    ~HostThreadScope() { host_.thread_exit(); }
+    HostThreadScope(const HostThreadScope &) = delete;
+    HostThreadScope &operator=(const HostThreadScope &) = delete;
+
+private:
+    const Host &host_;
+};
+
+}  // namespace gmemu

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// INV_CMD: invalidations and the replays that ride on them, in order.
+//
+// A command that finds the unit idle is worked off inside the register write,
+// as long as it need not wait for a hart. Otherwise a thread goes on with it.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "fault_unit.h"
+#include "mmu.h"
+#include "registers.h"
+
+namespace gmemu {
+
+class Invalidator {
+public:
+    Invalidator(RegisterFile &registers, const Host &host, Mmu &mmu, FaultUnit &faults);
+    ~Invalidator();
+
+    // Called after each command, with no lock held.
+    void set_completion_hook(std::function<void()> hook) { completion_hook_ = std::move(hook); }
+
+    // Forgets what is queued, waits for what is under way. Harts have been interrupted.
+    void reset();
+
+    uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
+
+private:
+    static constexpr size_t kSlots = 16;
+    static constexpr auto kSlotTimeout = std::chrono::seconds(2);
+    static constexpr auto kReadDelay = std::chrono::microseconds(100);
+    static constexpr unsigned kInlineSpins = 256;
+
+    struct Command {
+        uint32_t seq = 0;
+        uint32_t word = 0;
+        TlbMatch match;
+        bool has_scope = false;
+        CancelMatch cancel;
+        enum class Replay { kNone, kStart, kStartAckAll, kCancel } replay = Replay::kNone;
+        gmemu_fault_reason reason = GMEMU_REASON_NONE;
+    };
+    struct Work {
+        Command command;
+        std::optional<Mmu::Shootdown> started;
+    };
+
+    std::optional<Command> decode(uint32_t word);
+    void submit(uint32_t word);
+    void replay(const Command &command);
+    void complete(std::unique_lock<std::mutex> &lock, uint32_t seq);
+    uint32_t read_done();
+    void run();
+
+    RegisterFile &registers_;
+    const Host &host_;
+    Mmu &mmu_;
+    FaultUnit &faults_;
+    std::function<void()> completion_hook_;
+
+    std::mutex mutex_;
+    std::condition_variable work_;
+    std::condition_variable progress_;
+    std::deque<Work> queue_;
+    bool busy_ = false;  // a command is being executed, here or in the thread
+    bool exit_ = false;
+    uint32_t seq_ = 0;
+    uint32_t done_ = 0;
+    std::atomic<uint64_t> commands_{0};
+    std::thread thread_;
+};
+
+}  // namespace gmemu

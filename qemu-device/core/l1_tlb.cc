@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "l1_tlb.h"
+
+namespace gmemu {
+
+static_assert(L1Tlb::kExecEntries == 64, "exec_used_ is one word");
+
+L1Tlb::L1Tlb() = default;
+
+void L1Tlb::invalidate(DataEntry &entry)
+{
+    entry.read.store(kNoTag, std::memory_order_relaxed);
+    entry.write.store(kNoTag, std::memory_order_relaxed);
+    entry.atomic.store(kNoTag, std::memory_order_relaxed);
+}
+
+void L1Tlb::retire(TlbMeta &meta, std::vector<Ref<HostMapping>> &graveyard)
+{
+    if (meta.mapping)
+        graveyard.push_back(std::move(meta.mapping));
+    meta = TlbMeta();
+}
+
+void L1Tlb::enter_data(const TlbMeta &meta, std::byte *page, AccessMask allowed)
+{
+    const size_t index = data_index(meta.va);
+    DataEntry &entry = data_[index];
+    auto tag_for = [&](Access access) { return allowed & mask_of(access) ? meta.va : kNoTag; };
+
+    // The owner itself is here, so no lookup runs while the addend changes.
+    entry.addend = reinterpret_cast<uint64_t>(page) - meta.va;
+    entry.read.store(tag_for(Access::kRead), std::memory_order_relaxed);
+    entry.write.store(tag_for(Access::kWrite), std::memory_order_relaxed);
+    entry.atomic.store(tag_for(Access::kAtomic), std::memory_order_relaxed);
+    data_meta_[index] = meta;
+    data_used_[index / 64] |= 1ull << (index % 64);
+}
+
+void L1Tlb::enter_exec(const TlbMeta &meta, std::byte *page)
+{
+    const size_t index = exec_index(meta.va);
+    exec_[index].addend = reinterpret_cast<uint64_t>(page) - meta.va;
+    exec_[index].tag.store(meta.va, std::memory_order_relaxed);
+    exec_meta_[index] = meta;
+    exec_used_ |= 1ull << index;
+}
+
+bool L1Tlb::remove_exec(std::vector<Ref<HostMapping>> &graveyard)
+{
+    const bool any = exec_used_ != 0;
+    for (uint64_t bits = exec_used_; bits; bits &= bits - 1) {
+        auto index = static_cast<size_t>(std::countr_zero(bits));
+        exec_[index].tag.store(kNoTag, std::memory_order_relaxed);
+        retire(exec_meta_[index], graveyard);
+    }
+    exec_used_ = 0;
+    return any;
+}
+
+}  // namespace gmemu

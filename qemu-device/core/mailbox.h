@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The host's side of the two mailbox rings. Their messages are none of the
+// device's business: it moves indices and raises interrupts.
+#pragma once
+
+#include "host.h"
+#include "mgmt_irq.h"
+#include "registers.h"
+
+namespace gmemu {
+
+class Mailbox {
+public:
+    Mailbox(RegisterFile &registers, const Host &host, MgmtIrq &irq);
+
+    // Firmware's side.
+    void set_h2f_get(uint64_t value) { registers_.set(GMEMU_REG_H2F_GET, value & 0xffffffffu); }
+    void set_f2h_put(uint64_t value);
+
+private:
+    bool index_ok(uint32_t reg, uint32_t size_reg, uint64_t value);
+
+    RegisterFile &registers_;
+    const Host &host_;
+    MgmtIrq &irq_;
+};
+
+}  // namespace gmemu

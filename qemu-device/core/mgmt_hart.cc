@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "mgmt_hart.h"
+
+#include <fmt/format.h>
+
+#include "core_thread.h"
+#include "hart/cpu.h"
+
+namespace gmemu {
+
+struct MgmtHart::Engine {
+    Engine(const Environment &env, TlbClient &client)
+        : port(env.mmu, client, env.dram, env.host, env.faults, env.mgmt_registers, env.clock), cpu(port, 0)
+    {
+    }
+    MgmtPort port;
+    hart::Cpu<MgmtPort, hart::MachineMode> cpu;
+};
+
+MgmtHart::MgmtHart(const Environment &environment)
+    : env_(environment), client_(env_.mmu.add_client()), engine_(std::make_unique<Engine>(env_, client_))
+{
+    env_.registers.on_write(GMEMU_REG_FW_CTRL, [this](uint64_t value) {
+        if (value & GMEMU_FW_CTRL_HALT) {
+            halt_ = true;
+            poke();
+            std::unique_lock lock(mutex_);
+            boot_pending_ = false;
+            // Held while the VM is stopped: firmware is off once it goes on.
+            wake_.wait_for(lock, std::chrono::seconds(1), [this] { return idle_; });
+            env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_OFF);
+        }
+        if (value & GMEMU_FW_CTRL_BOOT) {
+            std::lock_guard lock(mutex_);
+            if (!idle_ || boot_pending_) {
+                env_.registers.busy(GMEMU_REG_FW_CTRL, "BOOT while firmware runs: HALT it first");
+                return false;
+            }
+            halt_ = false;
+            boot_pending_ = true;
+            env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_LOADING);
+            wake_.notify_all();
+        }
+        return false;
+    });
+    for (uint32_t reg : {GMEMU_REG_FW_BASE, GMEMU_REG_FW_SIZE}) {
+        env_.registers.on_write(reg, [this, reg](uint64_t) {
+            if (env_.registers.value(GMEMU_REG_FW_STATUS) != GMEMU_FW_LOADING)
+                return true;
+            env_.registers.busy(reg, "the image is being loaded");
+            return false;
+        });
+    }
+    thread_ = start_core_thread([this] { run(); });
+}
+
+MgmtHart::~MgmtHart()
+{
+    {
+        std::lock_guard lock(mutex_);
+        exit_ = true;
+        wake_.notify_all();
+    }
+    abandon();
+    thread_.join();
+}
+
+void MgmtHart::abandon()
+{
+    abandon_ = true;
+    poke();
+    env_.gate.wake();
+}
+
+void MgmtHart::reset()
+{
+    std::unique_lock lock(mutex_);
+    boot_pending_ = false;
+    wake_.wait(lock, [this] { return idle_; });
+    abandon_ = false;
+    halt_ = false;
+    engine_->port.reset();
+}
+
+bool MgmtHart::enter_gate()
+{
+    inside_gate_ = env_.gate.enter_unless(abandon_);
+    return inside_gate_;
+}
+
+void MgmtHart::leave_gate()
+{
+    if (inside_gate_)
+        env_.gate.leave();
+    inside_gate_ = false;
+}
+
+void MgmtHart::run()
+{
+    HostThreadScope registered(env_.host, "gmemu-mgmt");
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return exit_ || boot_pending_; });
+        if (exit_)
+            return;
+        boot_pending_ = false;
+        idle_ = false;
+        lock.unlock();
+        if (enter_gate() && boot())
+            execute();
+        leave_gate();
+        lock.lock();
+        idle_ = true;
+        wake_.notify_all();
+    }
+}
+
+bool MgmtHart::boot()
+{
+    const BusAddr image(env_.registers.value(GMEMU_REG_FW_BASE));
+    const auto size = static_cast<uint32_t>(env_.registers.value(GMEMU_REG_FW_SIZE));
+    const BootResult result = load_firmware(env_.host, env_.dram, image, size, env_.reserved);
+    if (!result.ok) {
+        env_.host.log(GMEMU_LOG_GUEST_ERROR, "gmemu: firmware image refused: " + result.error);
+        env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_BAD_IMAGE);
+        env_.errors.raise(GMEMU_ERR_FIRMWARE, image.value);
+        return false;
+    }
+    env_.registers.set(GMEMU_REG_FW_VERSION, result.version);
+    env_.host.log(GMEMU_LOG_INFO, fmt::format("gmemu: starting firmware {} {}.{}", result.name, result.version >> 16,
+                                              result.version & 0xffff));
+    engine_->port.reset();
+    engine_->cpu.reset(GMEMU_MGMT_DRAM + result.entry);
+    return true;
+}
+
+// false: the hart is to stop.
+bool MgmtHart::attend()
+{
+    for (;;) {
+        client_.control().clear_stop();
+        if (halt_ || abandon_)
+            return false;
+        if (!env_.gate.held())
+            return true;
+        leave_gate();
+        if (!enter_gate())
+            return false;
+    }
+}
+
+void MgmtHart::crashed(uint64_t pc, uint64_t tval)
+{
+    env_.host.log(GMEMU_LOG_ERROR, fmt::format("gmemu: firmware crashed at pc {:#x}, address {:#x}", pc, tval));
+    env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_CRASHED);
+    env_.errors.raise(GMEMU_ERR_FIRMWARE, pc);
+}
+
+void MgmtHart::execute()
+{
+    while (attend()) {
+        client_.set_running(true);
+        const hart::Stop stop = engine_->cpu.run();
+        client_.set_running(false);
+        switch (stop.reason) {
+        case hart::StopReason::kRequested:
+            break;
+        case hart::StopReason::kWfi:
+            if (env_.irq.pending())
+                break;
+            leave_gate();
+            env_.irq.wait([this] { return halt_ || abandon_; });
+            if (!enter_gate())
+                return;
+            break;
+        default:
+            crashed(stop.pc, stop.tval);
+            return;
+        }
+    }
+}
+
+}  // namespace gmemu

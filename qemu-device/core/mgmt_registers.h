@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The registers at GMEMU_MGMT_MMIO, as the management hart sees them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "clock.h"
+#include "compute_hart.h"
+#include "doorbells.h"
+#include "host.h"
+#include "mailbox.h"
+#include "mgmt_irq.h"
+#include "registers.h"
+
+namespace gmemu {
+
+class MgmtRegisters {
+public:
+    MgmtRegisters(RegisterFile &registers, const Host &host, const DeviceClock &clock, MgmtIrq &irq,
+                  Doorbells &doorbells, Mailbox &mailbox, DeviceErrors &errors,
+                  const std::vector<std::unique_ptr<ComputeHart>> &harts)
+        : registers_(registers), host_(host), clock_(clock), irq_(irq), doorbells_(doorbells), mailbox_(mailbox),
+          errors_(errors), harts_(harts)
+    {
+    }
+
+    static constexpr uint64_t kSize = GMEMU_M_HART(GMEMU_MAX_CORES);
+
+    // By the management hart's thread. false: no such register.
+    bool read(uint64_t offset, uint64_t &value);
+    bool write(uint64_t offset, uint64_t value);
+
+    void hart_halted(HartIndex hart);
+    void reset();
+
+private:
+    void console(char c);
+    void write_status(uint64_t value);
+
+    RegisterFile &registers_;
+    const Host &host_;
+    const DeviceClock &clock_;
+    MgmtIrq &irq_;
+    Doorbells &doorbells_;
+    Mailbox &mailbox_;
+    DeviceErrors &errors_;
+    const std::vector<std::unique_ptr<ComputeHart>> &harts_;
+    std::atomic<uint64_t> hart_events_{0};
+    std::string line_;
+};
+
+}  // namespace gmemu

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "mmu.h"
+
+#include <sched.h>
+
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace gmemu {
+
+Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos)
+    : host_(host), dram_(dram), checker_(checker), chaos_(chaos), audit_client_(add_client())
+{
+}
+
+TlbClient &Mmu::add_client()
+{
+    return *clients_.emplace_back(std::make_unique<TlbClient>(host_, dram_, checker_));
+}
+
+// ------------------------------------------------------------ context table
+
+void Mmu::set_context_table(BusAddr base, uint32_t size_log2)
+{
+    std::lock_guard lock(context_mutex_);
+    context_base_ = base;
+    context_log2_ = size_log2;
+}
+
+bool Mmu::read_context(ContextId ctx, gmemu_ctx_entry &entry) const
+{
+    BusAddr address;
+    {
+        std::lock_guard lock(context_mutex_);
+        if (context_base_.value == 0 || ctx.value >= 1ull << context_log2_)
+            return false;
+        address = context_base_ + ctx.value * sizeof(entry);
+    }
+    return host_.dma_read_object(address, entry);
+}
+
+bool Mmu::check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault_type &fault)
+{
+    if (!(entry.root & GMEMU_PTE_V)) {
+        fault = GMEMU_FAULT_CTX;
+        return false;
+    }
+    if (entry.reserved0 || entry.reserved1 || (entry.root & GMEMU_PTE_RESERVED_MASK) ||
+        entry.format != GMEMU_CTX_FORMAT_GMEMU) {
+        fault = GMEMU_FAULT_RESERVED;
+        checker_.violation(GMEMU_CHK_RESERVED_CTX, ctx, entry.root,
+                           fmt::format("context entry {}: root {:#018x} format {}: reserved field set or format not supported",
+                                       ctx.value, entry.root, entry.format));
+        return false;
+    }
+    return true;
+}
+
+// The caller holds a client's lock, so an invalidation waits until the entry read here is in use.
+bool Mmu::cached_context(ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault)
+{
+    ContextSlot &slot = contexts_[ctx.value % kCachedContexts];
+    uint64_t generation;
+    {
+        std::lock_guard lock(context_mutex_);
+        if (slot.valid && slot.cached.ctx == ctx) {
+            entry = slot.cached.entry;
+            return true;
+        }
+        generation = l2_.generation();
+    }
+    if (!read_context(ctx, entry)) {
+        fault = GMEMU_FAULT_CTX;
+        return false;
+    }
+    if (!check_context(ctx, entry, fault))
+        return false;
+    std::lock_guard lock(context_mutex_);
+    if (generation == l2_.generation())
+        slot = {true, {ctx, entry}};
+    return true;
+}
+
+// --------------------------------------------------------------------- fill
+
+// The host address of the 4 KiB page @page_va of the leaf, mapping system memory if it has to.
+std::byte *Mmu::host_page(TlbMeta &meta, uint64_t page_va, Access access)
+{
+    const uint64_t size = level_size(meta.level);
+    const uint64_t leaf_address = meta.pte & GMEMU_PTE_ADDR_MASK;
+    const uint64_t address = leaf_address + (page_va & (size - 1));
+
+    if (meta.pte & GMEMU_PTE_LOCAL)
+        return dram_.contains(DramOffset(address), kPageSize) ? dram_.at(DramOffset(address)) : nullptr;
+
+    auto covered = [&] {
+        return meta.mapping && address >= meta.mapping->bus().value &&
+               address + kPageSize <= meta.mapping->bus().value + meta.mapping->length() &&
+               (meta.mapping->writable() || !is_write(access));
+    };
+    if (!covered() && meta.level == 1)
+        meta.mapping = host_.map(BusAddr(leaf_address), size, meta.pte & GMEMU_PTE_W);
+    if (!covered())
+        meta.mapping = host_.map(BusAddr(address), kPageSize, meta.pte & GMEMU_PTE_W);
+    if (!covered() && !is_write(access))
+        meta.mapping = host_.map(BusAddr(address), kPageSize, false);
+    if (!covered()) {
+        meta.mapping.reset();
+        return nullptr;
+    }
+    return meta.mapping->base() + (address - meta.mapping->bus().value);
+}
+
+AccessMask Mmu::usable(const TlbMeta &meta) const
+{
+    AccessMask mask = 0;
+    const bool writable = (meta.pte & GMEMU_PTE_LOCAL) || meta.mapping->writable();
+    for (Access access : {Access::kRead, Access::kWrite, Access::kAtomic})
+        if (pte_ready(meta.pte, access) && (writable || !is_write(access)))
+            mask |= mask_of(access);
+    return mask;
+}
+
+void Mmu::enter_l1(TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access)
+{
+    meta.va = page_va;
+    if (access == Access::kExec) {
+        space.note_code(meta);
+        space.tlb.enter_exec(meta, page);
+        return;
+    }
+    const AccessMask allowed = usable(meta);
+    if (meta.mapping && (allowed & (mask_of(Access::kWrite) | mask_of(Access::kAtomic))))
+        meta.mapping->mark_written();
+    space.tlb.enter_data(meta, page, allowed);
+}
+
+FillResult Mmu::fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
+{
+    FillResult result;
+    const uint64_t page_va = page_of(va.value);
+    std::lock_guard lock(client.lock());
+
+    if (chaos_.one_in(16)) {
+        std::vector<Ref<HostMapping>> evicted;
+        space.tlb.remove_data_if([&](const TlbMeta &) { return chaos_.one_in(4); }, evicted);
+    }
+
+    const uint64_t generation = l2_.generation();
+    if (auto hit = l2_.lookup(space.ctx, va); hit && pte_ready(hit->pte, access) && !chaos_.one_in(8)) {
+        l2_hits_.fetch_add(1, std::memory_order_relaxed);
+        if (std::byte *page = host_page(*hit, page_va, access)) {
+            enter_l1(space, std::move(*hit), page_va, page, access);
+            result.ok = true;
+            return result;
+        }
+    }
+
+    walks_.fetch_add(1, std::memory_order_relaxed);
+    gmemu_ctx_entry entry;
+    if (!cached_context(space.ctx, entry, result.fault))
+        return result;
+    const WalkResult walk = client.walker.walk(space.ctx, entry, va, access);
+    if (!walk.ok) {
+        result.fault = walk.fault;
+        return result;
+    }
+    TlbMeta meta{.va = page_va, .pte = walk.pte, .level = static_cast<uint8_t>(walk.level), .mapping = {}};
+    std::byte *page = host_page(meta, page_va, access);
+    if (!page) {
+        result.fault = GMEMU_FAULT_APERTURE;
+        return result;
+    }
+    l2_.enter(space.ctx, meta, generation);
+    enter_l1(space, std::move(meta), page_va, page, access);
+    result.ok = true;
+    return result;
+}
+
+bool Mmu::fill_bare(TlbClient &client, TlbSpace &space, uint64_t va, Access access, bool is_bus, uint64_t address)
+{
+    std::lock_guard lock(client.lock());
+    TlbMeta meta{.va = page_of(va),
+                 .pte = page_of(address) | GMEMU_PTE_V | GMEMU_PTE_LEAF | GMEMU_PTE_R | GMEMU_PTE_W | GMEMU_PTE_X |
+                        GMEMU_PTE_ATOMIC | GMEMU_PTE_A | GMEMU_PTE_D | (is_bus ? 0 : GMEMU_PTE_LOCAL),
+                 .level = 0,
+                 .mapping = {}};
+    std::byte *page = host_page(meta, page_of(va), access);
+    if (!page)
+        return false;
+    enter_l1(space, std::move(meta), page_of(va), page, access);
+    return true;
+}
+
+void Mmu::switch_context(TlbClient &client, TlbSpace &space, ContextId ctx)
+{
+    std::vector<Ref<HostMapping>> graveyard;
+    std::lock_guard lock(client.lock());
+    if (space.ctx == ctx)
+        return;
+    space.tlb.remove_data_if([](const TlbMeta &) { return true; }, graveyard);
+    space.tlb.remove_exec(graveyard);
+    if (space.code_anywhere || !space.code_pages.empty())
+        client.control().bump_code_epoch();
+    space.code_pages.clear();
+    space.code_anywhere = false;
+    space.ctx = ctx;
+}
+
+// ---------------------------------------------------------------- shootdown
+
+Mmu::Shootdown Mmu::start_shootdown(const TlbMatch &match)
+{
+    Shootdown shootdown;
+    shootdown.mmu_ = this;
+    auto &graveyard = shootdown.graveyard_;
+
+    // Counted before anything is removed: who finds nothing left to remove must
+    // still wait for whom we wait for.
+    pending_shootdowns_.fetch_add(1);
+    l2_.next_generation();
+    {
+        std::lock_guard lock(context_mutex_);
+        for (auto &slot : contexts_)
+            if (slot.valid && match.covers_context(slot.cached.ctx))
+                slot.valid = false;
+    }
+    l2_.remove(match, graveyard);
+
+    bool removed_any = false;
+    for (auto &client : clients_) {
+        // Waits for a fill in progress, which may have read what is going away.
+        std::lock_guard lock(client->lock());
+        if (match.covers_tables())
+            client->walker.drop_mappings();
+        Shootdown::Wait wait{client.get(), false, false, 0};
+        for (auto &space : client->spaces()) {
+            if (space->bare && !match.covers_bare())
+                continue;
+            wait.access |= space->tlb.remove_data_if(
+                [&](const TlbMeta &meta) { return match.translates(space->ctx, meta); }, graveyard);
+            if (space->holds_code(match)) {
+                // Forgets all code of the space, so that it is noted again when it is fetched again.
+                space->tlb.remove_exec(graveyard);
+                space->code_pages.clear();
+                space->code_anywhere = false;
+                wait.access = true;
+                wait.code = true;
+            }
+        }
+        if (wait.code)
+            wait.code_token = client->control().bump_code_epoch();
+        removed_any |= wait.access;
+        shootdown.waits_.push_back(wait);
+    }
+    if (pending_shootdowns_.load() > 1) {
+        removed_any = true;
+        for (auto &wait : shootdown.waits_) {
+            wait.access = true;
+            if (!wait.code) {
+                wait.code = true;
+                wait.code_token = wait.client->control().bump_code_epoch();
+            }
+        }
+    }
+    if (removed_any)
+        AsymmetricBarrier::heavy();
+    else
+        shootdown.waits_.clear();
+    return shootdown;
+}
+
+Mmu::Shootdown &Mmu::Shootdown::operator=(Shootdown &&other) noexcept
+{
+    finish();
+    mmu_ = std::exchange(other.mmu_, nullptr);
+    waits_ = std::move(other.waits_);
+    graveyard_ = std::move(other.graveyard_);
+    return *this;
+}
+
+bool Mmu::Shootdown::try_finish()
+{
+    if (!mmu_)
+        return true;
+    auto settled = [](Wait &wait) {
+        if (wait.access && !wait.client->in_access())
+            wait.access = false;
+        if (wait.code && (wait.client->control().passed(wait.code_token) || !wait.client->running()))
+            wait.code = false;
+        return !wait.access && !wait.code;
+    };
+    std::erase_if(waits_, settled);
+    if (!waits_.empty())
+        return false;
+    graveyard_.clear();
+    mmu_->pending_shootdowns_.fetch_sub(1);
+    mmu_ = nullptr;
+    return true;
+}
+
+void Mmu::Shootdown::finish()
+{
+    // A hart leaves an access within nanoseconds, unless the host has taken its
+    // CPU away: let it run then.
+    for (unsigned spins = 0; !try_finish(); spins++) {
+        if (spins < 64)
+            continue;
+        if (spins < 128)
+            sched_yield();
+        else
+            std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+}
+
+// ------------------------------------------------------------------ checker
+
+std::vector<Mmu::CachedTranslation> Mmu::snapshot()
+{
+    std::vector<CachedTranslation> all;
+    auto copy = [](const TlbMeta &meta) { return TlbMeta{meta.va, meta.pte, meta.level, {}}; };
+    l2_.for_each([&](ContextId ctx, const TlbMeta &meta) { all.push_back({ctx, copy(meta)}); });
+    for (auto &client : clients_) {
+        std::lock_guard lock(client->lock());
+        for (auto &space : client->spaces())
+            if (!space->bare)
+                space->tlb.for_each([&](const TlbMeta &meta) { all.push_back({space->ctx, copy(meta)}); });
+    }
+    return all;
+}
+
+std::vector<Mmu::CachedContext> Mmu::snapshot_contexts()
+{
+    std::vector<CachedContext> all;
+    std::lock_guard lock(context_mutex_);
+    for (auto &slot : contexts_)
+        if (slot.valid)
+            all.push_back(slot.cached);
+    return all;
+}
+
+WalkResult Mmu::peek(ContextId ctx, DeviceVa va)
+{
+    // An invalidation takes this lock, so tables are not freed under the walk.
+    std::lock_guard lock(audit_client_.lock());
+    gmemu_ctx_entry entry;
+    if (!read_context(ctx, entry) || !(entry.root & GMEMU_PTE_V)) {
+        WalkResult result;
+        result.fault = GMEMU_FAULT_CTX;
+        return result;
+    }
+    return audit_client_.walker.peek(entry, va);
+}
+
+}  // namespace gmemu

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Translation for all clients, and taking translations away from them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "chaos.h"
+#include "l2_tlb.h"
+#include "tlb_client.h"
+
+namespace gmemu {
+
+struct FillResult {
+    bool ok = false;
+    gmemu_fault_type fault = GMEMU_FAULT_PTE;  // when not ok
+};
+
+class Mmu {
+public:
+    Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos);
+
+    // Before threads start.
+    TlbClient &add_client();
+
+    void set_context_table(BusAddr base, uint32_t size_log2);
+
+    // By the client's owner, outside an access. Never blocks on software.
+    FillResult fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
+
+    // By the owner: enters a bare translation of the page of @va. @bus: it is system memory.
+    bool fill_bare(TlbClient &client, TlbSpace &space, uint64_t va, Access access, bool is_bus, uint64_t address);
+
+    // By the owner, outside an access: the space now translates for @ctx.
+    void switch_context(TlbClient &client, TlbSpace &space, ContextId ctx);
+
+    // Removes translations at once; finished when no client can still use them.
+    class Shootdown {
+    public:
+        Shootdown() = default;
+        Shootdown(Shootdown &&other) noexcept { *this = std::move(other); }
+        Shootdown &operator=(Shootdown &&other) noexcept;
+        ~Shootdown() { finish(); }
+
+        bool try_finish();
+        void finish();
+
+    private:
+        friend class Mmu;
+        struct Wait {
+            TlbClient *client;
+            bool access;         // still to be seen outside an access
+            bool code;           // still to pass code_token
+            uint64_t code_token;
+        };
+        Mmu *mmu_ = nullptr;
+        std::vector<Wait> waits_;
+        std::vector<Ref<HostMapping>> graveyard_;
+    };
+    Shootdown start_shootdown(const TlbMatch &match);
+    void shootdown(const TlbMatch &match) { start_shootdown(match).finish(); }
+
+    // For the checker: what is cached, and what the tables say now.
+    struct CachedTranslation {
+        ContextId ctx{};
+        TlbMeta meta;
+    };
+    std::vector<CachedTranslation> snapshot();
+    WalkResult peek(ContextId ctx, DeviceVa va);
+    struct CachedContext {
+        ContextId ctx{};
+        gmemu_ctx_entry entry{};
+    };
+    std::vector<CachedContext> snapshot_contexts();
+    bool read_context(ContextId ctx, gmemu_ctx_entry &entry) const;  // from memory
+
+    uint64_t walks() const { return walks_.load(std::memory_order_relaxed); }
+    uint64_t l2_hits() const { return l2_hits_.load(std::memory_order_relaxed); }
+
+private:
+    static constexpr size_t kCachedContexts = 256;
+    struct ContextSlot {
+        bool valid = false;
+        CachedContext cached;
+    };
+
+    bool cached_context(ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
+    bool check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault_type &fault);
+    std::byte *host_page(TlbMeta &meta, uint64_t page_va, Access access);
+    AccessMask usable(const TlbMeta &meta) const;
+    void enter_l1(TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access);
+
+    const Host &host_;
+    const Dram &dram_;
+    Checker &checker_;
+    Chaos &chaos_;
+    std::vector<std::unique_ptr<TlbClient>> clients_;
+    TlbClient &audit_client_;
+    L2Tlb l2_;
+    std::atomic<uint32_t> pending_shootdowns_{0};
+
+    mutable std::mutex context_mutex_;
+    BusAddr context_base_{};
+    uint32_t context_log2_ = 0;
+    std::array<ContextSlot, kCachedContexts> contexts_;
+
+    std::atomic<uint64_t> walks_{0};
+    std::atomic<uint64_t> l2_hits_{0};
+};
+
+}  // namespace gmemu

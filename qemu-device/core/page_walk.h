@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Reads translations from the page tables of software.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "checker.h"
+#include "dram.h"
+#include "host.h"
+#include "types.h"
+
+namespace gmemu {
+
+struct WalkResult {
+    bool ok = false;
+    gmemu_fault_type fault = GMEMU_FAULT_PTE;  // when not ok
+    uint64_t pte = 0;                          // the leaf, with A and D as the walk left them
+    unsigned level = 0;
+};
+
+// Does a leaf allow the access, A and D aside? Sets @fault when not.
+bool pte_permits(uint64_t pte, Access access, gmemu_fault_type &fault);
+
+// The same, with A and D set as the access needs them: usable without a walk.
+bool pte_ready(uint64_t pte, Access access);
+
+// One per thread that walks; calls are serialised by its owner's lock.
+class PageWalker {
+public:
+    PageWalker(const Host &host, const Dram &dram, Checker &checker)
+        : host_(host), dram_(dram), checker_(checker)
+    {
+    }
+
+    // Sets A and D in the table.
+    WalkResult walk(ContextId ctx, const gmemu_ctx_entry &entry, DeviceVa va, Access access);
+
+    // Finds the leaf and changes nothing; checks no permission, reports nothing.
+    WalkResult peek(const gmemu_ctx_entry &entry, DeviceVa va);
+
+    // Forget directly mapped table pages.
+    void drop_mappings();
+
+private:
+    static constexpr size_t kCachedPages = 64;
+
+    bool locate(uint64_t table, unsigned index, uint64_t *&slot, HostMapping *&mapping);
+    WalkResult find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, uint64_t *&slot, HostMapping *&mapping,
+                         bool &reserved, bool &range);
+    static bool leaf_is_malformed(uint64_t pte, unsigned level);
+
+    const Host &host_;
+    const Dram &dram_;
+    Checker &checker_;
+    std::array<Ref<HostMapping>, kCachedPages> pages_;
+};
+
+}  // namespace gmemu

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A thread that translates: its L1 TLBs, its page walker, and the protocol by
+// which other threads take translations away from it.
+//
+// The owner brackets every lookup and the access made with its result:
+//
+//     begin_access(); host = tlb.lookup(); *host; end_access();
+//
+// The bracket costs two stores. A shootdown (mmu.h) clears tags under lock(),
+// executes the heavy barrier, and waits until it has seen the client outside of
+// a bracket: from then on no access through the old translation is possible.
+//
+// lock() is held over a whole fill, from the first read of a table to the
+// entering of the L1 tag. Taking it once therefore waits for walks in progress.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "barrier.h"
+#include "hart/port.h"
+#include "l1_tlb.h"
+#include "page_walk.h"
+
+namespace gmemu {
+
+// What a shootdown takes away.
+struct TlbMatch {
+    enum class Kind {
+        kEverything,  // also bare translations and cached table pages
+        kBus,         // whatever maps system memory [bus, bus + size)
+        kAll,         // every context
+        kContext,
+        kRange,       // [va, va + size) of ctx
+    };
+    Kind kind = Kind::kEverything;
+    ContextId ctx{};
+    uint64_t va = 0;
+    uint64_t size = 0;
+    BusAddr bus{};
+
+    bool translates(ContextId entry_ctx, const TlbMeta &meta) const
+    {
+        switch (kind) {
+        case Kind::kEverything:
+        case Kind::kAll:
+            return true;
+        case Kind::kBus:
+            return meta.mapping && meta.mapping->overlaps(bus, size);
+        case Kind::kContext:
+            return entry_ctx == ctx;
+        case Kind::kRange:
+            return entry_ctx == ctx && covers(meta.va, meta.level);
+        }
+        return true;
+    }
+    // A leaf goes as a whole, also when only a part of it was loaded or named.
+    bool covers(uint64_t entry_va, unsigned level) const
+    {
+        const uint64_t start = entry_va & ~(level_size(level) - 1);
+        return start < va + size && va < start + level_size(level);
+    }
+    bool covers_bare() const { return kind == Kind::kEverything || kind == Kind::kBus; }
+    bool covers_tables() const { return covers_bare(); }
+    bool covers_context(ContextId entry_ctx) const
+    {
+        return kind == Kind::kEverything || kind == Kind::kAll || (kind == Kind::kContext && entry_ctx == ctx);
+    }
+};
+
+// An L1 TLB and what it translates: a context, or bare physical addresses.
+struct TlbSpace {
+    explicit TlbSpace(bool is_bare) : bare(is_bare) {}
+
+    // Pages whose instructions the hart may have decoded: they outlive L1 entries.
+    struct CodePage {
+        uint64_t va;
+        uint8_t level;
+    };
+    static constexpr size_t kMaxCodePages = 128;
+
+    const bool bare;
+    ContextId ctx{};
+    L1Tlb tlb;
+    std::vector<CodePage> code_pages;
+    bool code_anywhere = false;  // code_pages overflowed
+
+    void note_code(const TlbMeta &meta);
+    bool holds_code(const TlbMatch &match) const;
+};
+
+class TlbClient {
+public:
+    TlbClient(const Host &host, const Dram &dram, Checker &checker) : walker(host, dram, checker) {}
+
+    void begin_access()
+    {
+        in_access_.store(1, std::memory_order_relaxed);
+        AsymmetricBarrier::light();
+    }
+    void end_access() { in_access_.store(0, std::memory_order_release); }
+    bool in_access() const { return in_access_.load(std::memory_order_acquire) != 0; }
+
+    // The owner is inside Cpu::run() or a blit.
+    void set_running(bool running) { running_.store(running); }
+    bool running() const { return running_.load(); }
+
+    std::mutex &lock() { return mutex_; }
+    hart::HartControl &control() { return control_; }
+
+    TlbSpace &add_space(bool bare) { return *spaces_.emplace_back(std::make_unique<TlbSpace>(bare)); }
+    const std::vector<std::unique_ptr<TlbSpace>> &spaces() const { return spaces_; }
+
+    PageWalker walker;  // under lock()
+
+private:
+    alignas(64) std::atomic<uint32_t> in_access_{0};
+    alignas(64) std::atomic<bool> running_{false};
+    std::mutex mutex_;
+    hart::HartControl control_;
+    std::vector<std::unique_ptr<TlbSpace>> spaces_;
+};
+
+}  // namespace gmemu
