@@ -118,31 +118,43 @@ uint64_t Generator::integer_value()
     }
 }
 
+// Random, short, or runs of ones and zeros next to where rounding looks; in
+// the low 52 bits.
+uint64_t Generator::random_mantissa()
+{
+    constexpr uint64_t kMask = 0xfffffffffffffull;
+    switch (below(4)) {
+    case 0: return rng_() & 0xfffff00000000ull;
+    case 1: return (kMask << below(52)) & kMask;
+    case 2: return kMask >> below(52);
+    default: return rng_() & kMask;
+    }
+}
+
 uint64_t Generator::double_value()
 {
     constexpr uint64_t kSpecial[] = {
         0x0000000000000000, 0x8000000000000000, // zeros
         0x0000000000000001, 0x8000000000000001, 0x000fffffffffffff,
         0x0008000000000000, // subnormals
-        0x0010000000000000, 0x8010000000000000, 0x0010000000000001,
-        0x7fefffffffffffff, 0xffefffffffffffff, 0x7ff0000000000000,
+        0x0010000000000000, 0x8010000000000000, 0x0010000000000001, 0x7fefffffffffffff,
+        0xffefffffffffffff, 0x7ff0000000000000,
         0xfff0000000000000, // infinities
-        0x7ff8000000000000, 0xfff8000000000000, 0x7ff8000000000123,
-        0x7ff0000000000001, 0xfff4000000000000, // NaNs
-        0x3ff0000000000000, 0xbff0000000000000, 0x3ff0000000000001,
-        0x3fefffffffffffff, 0x3fe0000000000000, 0x4000000000000000,
-        0x3ff8000000000000, 0x4004000000000000, 0x41dfffffffc00000,
-        0x41e0000000000000, 0xc1e0000000000000, 0xc1e0000000200000, // around 2^31
-        0x41efffffffe00000, 0x41f0000000000000, 0x43dfffffffffffff,
-        0x43e0000000000000, 0xc3e0000000000000, 0x43efffffffffffff,
-        0x43f0000000000000, 0x4330000000000001, 0x4320000000000001,
-        0x47efffffe0000000, 0x47effffff0000000, 0x36a0000000000000,
+        0x7ff8000000000000, 0xfff8000000000000, 0x7ff8000000000123, 0x7ff0000000000001,
+        0xfff4000000000000, // NaNs
+        0x3ff0000000000000, 0xbff0000000000000, 0x3ff0000000000001, 0x3fefffffffffffff,
+        0x3fe0000000000000, 0x4000000000000000, 0x3ff8000000000000, 0x4004000000000000,
+        0x41dfffffffc00000, 0x41e0000000000000, 0xc1e0000000000000, 0xc1e0000000200000, // around 2^31
+        0x41efffffffe00000, 0x41f0000000000000, 0x43dfffffffffffff, 0x43e0000000000000,
+        0xc3e0000000000000, 0x43efffffffffffff, 0x43f0000000000000, 0x4330000000000001,
+        0x4320000000000001, 0x47efffffe0000000, 0x47effffff0000000, 0x36a0000000000000,
         0x3690000000000000, 0x380fffffe0000000, 0x380ffffff0000000,
         0x3810000000000000, // the limits of single
     };
     const uint64_t sign = rng_() & 0x8000000000000000ull;
-    const uint64_t mantissa = one_in(3) ? (rng_() & 0xfffff00000000ull) : rng_() & 0xfffffffffffffull;
-    switch (below(8)) {
+    const uint64_t mantissa = random_mantissa() & 0xfffffffffffffull;
+    switch (below(9)) {
+    case 8: return sign | (511 - 3 + below(7)) << 52 | mantissa; // the product is around the smallest normal
     case 0:
     case 1:
     case 2: return choose(rng_, kSpecial);
@@ -164,8 +176,9 @@ uint32_t Generator::single_value()
         0x5effffff, 0x5f000000, 0xdf000000, 0x5f7fffff, 0x5f800000, 0x4b000001, 0x4a800001,
     };
     const auto sign = static_cast<uint32_t>(rng_()) & 0x80000000u;
-    const auto mantissa = static_cast<uint32_t>(one_in(3) ? rng_() & 0x7f0000 : rng_() & 0x7fffff);
-    switch (below(8)) {
+    const auto mantissa = static_cast<uint32_t>(random_mantissa() >> 29) & 0x7fffff;
+    switch (below(9)) {
+    case 8: return sign | static_cast<uint32_t>(64 - 3 + below(7)) << 23 | mantissa;
     case 0:
     case 1:
     case 2: return choose(rng_, kSpecial);
@@ -183,8 +196,8 @@ uint64_t Generator::fp_register_value()
                              : extension_ == Extension::kF ? one_in(16)
                                                            : one_in(2);
     if (want_double)
-        return double_value();
-    const uint64_t value = single_value();
+        return one_in(12) ? rng_() & 1ull << 63 : double_value();
+    const uint64_t value = one_in(12) ? rng_() & 1ull << 31 : single_value();
     // Now and then not boxed: counts as a NaN.
     return one_in(24) ? value | rng_() << 32 : value | 0xffffffff00000000ull;
 }
@@ -196,6 +209,11 @@ Registers Generator::registers()
         x = integer_value();
     for (uint64_t &f : r.f)
         f = fp_register_value();
+    // Equal, opposite and neighbouring numbers.
+    for (unsigned i = 0; i < 8; ++i) {
+        constexpr uint64_t kChange[] = {0, 1ull << 63, 1ull << 31, 1, 1ull << 63 | 1};
+        r.f[below(32)] = r.f[below(32)] ^ choose(rng_, kChange);
+    }
     // The middle of the buffer: an offset of 12 bits stays inside. Half of the
     // pointers are next to a page boundary.
     const auto pointer = [&] {
@@ -369,6 +387,9 @@ Piece Generator::piece_fp(bool is_double)
     const uint32_t a = rs();
     const uint32_t b = rs();
     const uint32_t fd = rs();
+    // Now and then look at the flags, and clear them.
+    if (one_in(6))
+        return {{0x00105073u | rd() << 7}}; // csrrwi rd, fflags, 0
     switch (below(16)) {
     case 0: return {{op(0, fd, a, b, rounding())}};
     case 1: return {{op(1, fd, a, b, rounding())}};

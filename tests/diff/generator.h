@@ -58,6 +58,7 @@ public:
 private:
     Registers registers();
     uint64_t integer_value();
+    uint64_t random_mantissa();
     uint64_t double_value();
     uint32_t single_value();
     uint64_t fp_register_value();
