@@ -11,7 +11,8 @@
 #include <trace/events/gmem.h>
 
 /* Races lost before the device is told to try again. */
-#define GM_FAULT_TRIES		16
+#define GM_FAULT_TRIES		8
+#define GM_MAP_TRIES		8
 /* Attempts at migration before the page is mapped where it is. */
 #define GM_MIGRATE_TRIES	3
 
@@ -110,8 +111,10 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	bool write = gm_access_writes(access, vma);
 	struct gm_as *as = ctx->as;
 	struct gm_thrash *thrash;
-	struct gm_window window;
+	struct gm_window window, move;
 	struct gm_block *block;
+	unsigned int tries;
+	int ret;
 
 	block = gm_block_get(ctx, addr);
 	if (!block)
@@ -124,18 +127,27 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 		migrate = false;
 	window = gm_policy_window(block->local, gm_vma_bounds(as, vma, addr),
 				  index, hint == GM_FAULT_HINT_MARK_HOT);
+	move = gm_policy_trim(block->local, window, index);
 	if (migrate)
-		for (i = window.first / GM_GRANULE_PAGES;
-		     i < DIV_ROUND_UP(window.end, GM_GRANULE_PAGES); i++)
+		for (i = move.first / GM_GRANULE_PAGES;
+		     i < DIV_ROUND_UP(move.end, GM_GRANULE_PAGES); i++)
 			gm_thrash_arrived(&block->thrash[i], jiffies);
 	mutex_unlock(&as->map_lock);
 
 	if (migrate &&
 	    gm_migrate_to_device(ctx, vma, block,
-				 va + window.first * PAGE_SIZE,
-				 va + window.end * PAGE_SIZE))
+				 va + move.first * PAGE_SIZE,
+				 va + move.end * PAGE_SIZE))
 		migrate = false;
-	return gm_map_window(ctx, vma, block, addr, window, write, migrate);
+
+	/* A lost race is no reason to migrate again, and make others lose. */
+	for (tries = 0; tries < GM_MAP_TRIES; tries++) {
+		ret = gm_map_window(ctx, vma, block, addr, window, write,
+				    migrate);
+		if (ret != GM_RET_RETRY)
+			break;
+	}
+	return ret;
 }
 
 static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,

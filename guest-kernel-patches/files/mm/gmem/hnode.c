@@ -10,6 +10,7 @@
  */
 #define pr_fmt(fmt) "gmem: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/ioport.h>
@@ -61,6 +62,7 @@ unsigned int gm_hnode_id_alloc(void)
 	spin_unlock(&gm_hnode_id_lock);
 	return id;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_hnode_id_alloc);
 
 void gm_hnode_id_free(unsigned int id)
 {
@@ -68,6 +70,7 @@ void gm_hnode_id_free(unsigned int id)
 	node_clear(id, gm_hnode_ids);
 	spin_unlock(&gm_hnode_id_lock);
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_hnode_id_free);
 
 static const struct dev_pagemap_ops gm_pagemap_ops;
 
@@ -94,11 +97,13 @@ unsigned long gm_page_device_addr(struct page *page)
 	return hnode->begin +
 	       PFN_PHYS(page_to_pfn(page) - gm_hnode_first_pfn(hnode));
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_page_device_addr);
 
 bool gm_page_is_local(struct page *page, struct gm_dev *dev)
 {
 	return is_device_private_page(page) && page->pgmap->owner == dev;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_page_is_local);
 
 static struct gm_chunk *gm_page_chunk(struct page *page, unsigned int *index)
 {
@@ -237,6 +242,7 @@ unsigned int gm_hnode_alloc(struct gm_dev *dev, struct gm_block *block,
 			zone_device_page_init(pages[i]);
 	return nr;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_hnode_alloc);
 
 /* Pages that can be taken without evicting any. */
 unsigned long gm_hnode_nr_free(struct gm_dev *dev)
@@ -251,6 +257,7 @@ unsigned long gm_hnode_nr_free(struct gm_dev *dev)
 	spin_unlock(&gm_page_lock);
 	return nr;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_hnode_nr_free);
 
 bool gm_dev_has_memory(struct gm_dev *dev)
 {
@@ -486,7 +493,8 @@ int gm_dev_register_physmem(struct gm_dev *dev, unsigned long begin,
 	INIT_WORK(&hnode->release_work, gm_hnode_release_work);
 	hnode->dev = dev;
 	hnode->begin = begin;
-	hnode->nr_pages = hnode->nr_free = size >> PAGE_SHIFT;
+	hnode->nr_pages = size >> PAGE_SHIFT;
+	hnode->nr_free = hnode->nr_pages;
 	hnode->nr_chunks = size >> GM_BLOCK_SHIFT;
 	ret = gm_hnode_init_chunks(hnode);
 	if (ret)

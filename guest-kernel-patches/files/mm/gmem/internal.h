@@ -193,6 +193,8 @@ void gm_evict_hnode(struct gm_hnode *hnode);
 struct gm_window gm_policy_window(const unsigned long *resident,
 				  struct gm_window bounds, unsigned int index,
 				  bool hot);
+struct gm_window gm_policy_trim(const unsigned long *resident,
+				struct gm_window window, unsigned int index);
 void gm_thrash_arrived(struct gm_thrash *thrash, unsigned long now);
 bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now);
 bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now);

@@ -34,9 +34,9 @@ static int gm_lookup_pmd(pmd_t *pmdp, unsigned long addr, unsigned long next,
 			 struct mm_walk *walk)
 {
 	struct gm_mapping *mapping = walk->private;
-	spinlock_t *ptl;
 	pte_t *ptep, pte;
 	swp_entry_t entry;
+	spinlock_t *ptl; /* of the page table */
 
 	ptl = pmd_trans_huge_lock(pmdp, walk->vma);
 	if (ptl) {

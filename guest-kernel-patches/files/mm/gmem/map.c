@@ -309,7 +309,7 @@ static unsigned long gm_vma_prot(struct vm_area_struct *vma, bool write)
  */
 static bool gm_entry_make(struct gm_context *ctx, struct vm_area_struct *vma,
 			  struct gm_block *block, unsigned int i,
-			  unsigned long hmm_pfn, bool remap,
+			  unsigned long hmm_pfn, bool remap, bool local_only,
 			  struct gm_entry *entry)
 {
 	bool write = (hmm_pfn & HMM_PFN_WRITE) && (vma->vm_flags & VM_WRITE);
@@ -329,7 +329,7 @@ static bool gm_entry_make(struct gm_context *ctx, struct vm_area_struct *vma,
 		entry->pa = gm_page_device_addr(page);
 		return true;
 	}
-	if (is_zone_device_page(page))
+	if (local_only || is_zone_device_page(page))
 		return false;
 
 	if (mapped && !test_bit(i, block->local)) {
@@ -415,7 +415,8 @@ static bool gm_block_is_huge(struct gm_context *ctx, struct gm_block *block,
 
 static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
 			   struct gm_block *block, unsigned long va,
-			   struct gm_window w, const unsigned long *hmm_pfns)
+			   struct gm_window w, const unsigned long *hmm_pfns,
+			   bool local_only)
 {
 	bool remap = gm_block_is_huge(ctx, block, w, hmm_pfns);
 	struct gm_entry run = {}, entry;
@@ -426,7 +427,8 @@ static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
 	gm_flush_init(&flush);
 	for (i = w.first; i < w.end; i++) {
 		bool ok = gm_entry_make(ctx, vma, block, i,
-					hmm_pfns[i - w.first], remap, &entry);
+					hmm_pfns[i - w.first], remap,
+					local_only, &entry);
 
 		if (nr && ok && entry.prot == run.prot &&
 		    entry.pa == run.pa + nr * PAGE_SIZE) {
@@ -461,7 +463,8 @@ static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
  * @addr: The address that faulted; this page is brought in if need be.
  * @window: Pages of the block, within the VMA, to map too if they are there.
  * @write: The device wants to write to @addr.
- * @want_local: Answer GM_RET_MIGRATING if the page is not in device memory.
+ * @want_local: Answer GM_RET_MIGRATING if the page is not in device memory, and
+ *	leave alone those of @window that are not.
  *
  * Return: GM_RET_SUCCESS; GM_RET_RETRY after a race; GM_RET_MIGRATING if the
  * page has changed so that it is worth while to try and migrate it (again);
@@ -517,7 +520,7 @@ int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 		goto out;
 
 	ret = GM_RET_NOMEM;
-	for (i = 0; i < nr && !READ_ONCE(block->remote); i++) {
+	for (i = 0; i < nr && !want_local && !READ_ONCE(block->remote); i++) {
 		if (!(pfns[i] & HMM_PFN_VALID) ||
 		    gm_page_is_local(hmm_pfn_to_page(pfns[i]), ctx->dev))
 			continue;
@@ -542,7 +545,8 @@ int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 	} else {
 		if (remote && !block->remote)
 			swap(block->remote, remote);
-		ret = gm_enter_window(ctx, vma, block, va, window, pfns);
+		ret = gm_enter_window(ctx, vma, block, va, window, pfns,
+				      want_local);
 		if (!ret && !test_bit(gm_block_index(addr), block->mapped))
 			ret = is_zone_device_page(page) ? GM_RET_PERM :
 							  GM_RET_NOMEM;

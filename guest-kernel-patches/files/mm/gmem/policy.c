@@ -5,6 +5,7 @@
  * Nothing here touches memory management state: it is arithmetic on what the
  * callers say, so that KUnit can test it.
  */
+#include <kunit/visibility.h>
 #include <linux/bitmap.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
@@ -72,6 +73,28 @@ struct gm_window gm_policy_window(const unsigned long *resident,
 	}
 	return best;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_policy_window);
+
+/**
+ * gm_policy_trim - leave out what is there already
+ * @resident: As for gm_policy_window().
+ * @window: What that returned.
+ * @index: The wanted page.
+ *
+ * Moving a range takes away from the device for a moment what it has of it.
+ *
+ * Return: the smallest window with @index and all of @window not resident.
+ */
+struct gm_window gm_policy_trim(const unsigned long *resident,
+				struct gm_window window, unsigned int index)
+{
+	while (window.first < index && test_bit(window.first, resident))
+		window.first++;
+	while (window.end > index + 1 && test_bit(window.end - 1, resident))
+		window.end--;
+	return window;
+}
+EXPORT_SYMBOL_IF_KUNIT(gm_policy_trim);
 
 /**
  * gm_thrash_arrived - a granule was moved to the device
@@ -82,6 +105,7 @@ void gm_thrash_arrived(struct gm_thrash *thrash, unsigned long now)
 {
 	thrash->arrived = now;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_thrash_arrived);
 
 /**
  * gm_thrash_left - the CPU took a granule back
@@ -103,6 +127,7 @@ bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now)
 	thrash->remote_until = now + GM_THRASH_REMOTE;
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_thrash_left);
 
 /**
  * gm_thrash_remote - is a granule to be left in system memory
@@ -115,3 +140,4 @@ bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now)
 {
 	return thrash->remote && time_before(now, thrash->remote_until);
 }
+EXPORT_SYMBOL_IF_KUNIT(gm_thrash_remote);

@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A GMEM device made of software, so that GMEM can be tested without hardware.
+ *
+ * It behaves like hardware where that matters: it has a page table and a TLB
+ * that keeps what it has seen until it is invalidated, an access in flight holds
+ * up an invalidation, and its faults are served by kernel threads.
+ */
+#define pr_fmt(fmt) "test_gmem: " fmt
+
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/gmem.h>
+#include <linux/io.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+#include <linux/workqueue.h>
+
+#include "test_gmem_uapi.h"
+
+static unsigned int mem_mb = 16;
+module_param(mem_mb, uint, 0444);
+MODULE_PARM_DESC(mem_mb, "Device memory in MiB");
+
+#define BLOCK_SHIFT	21
+#define BLOCK_PAGES	BIT(BLOCK_SHIFT - PAGE_SHIFT)
+
+#define ENTRY_VALID	BIT_ULL(0)
+#define ENTRY_PROT(e)	(((e) >> 1) & 0x1f)
+
+/* Entries and what the TLB has of them, for 2 MiB of addresses. */
+struct test_block {
+	u64 pte[BLOCK_PAGES];
+	u64 tlb[BLOCK_PAGES];
+};
+
+/**
+ * struct test_pmap - page table and TLB
+ * @blocks: struct test_block by va >> BLOCK_SHIFT; they stay until the end.
+ * @lock: Held for reading by an access, for writing by an invalidation.
+ */
+struct test_pmap {
+	struct xarray blocks;
+	rwlock_t lock;
+};
+
+struct test_file {
+	struct mutex lock;	/* of @as and @ctx against TEST_GMEM_REATTACH */
+	struct gm_as *as;
+	struct gm_context *ctx;
+	struct mm_struct *mm;
+};
+
+static struct gm_dev *test_dev;
+static void *test_memory;
+static struct workqueue_struct *test_wq;
+static atomic_t fail_copies = ATOMIC_INIT(0);
+static atomic_t fail_enters = ATOMIC_INIT(0);
+static atomic_t stale = ATOMIC_INIT(0);
+static atomic64_t cookies;
+
+/* The MMU */
+
+static int test_pmap_create(struct gm_dev *dev, void **out)
+{
+	struct test_pmap *pmap = kzalloc(sizeof(*pmap), GFP_KERNEL);
+
+	if (!pmap)
+		return GM_RET_NOMEM;
+	xa_init(&pmap->blocks);
+	rwlock_init(&pmap->lock);
+	*out = pmap;
+	return GM_RET_SUCCESS;
+}
+
+static int test_pmap_destroy(void *p)
+{
+	struct test_pmap *pmap = p;
+	struct test_block *block;
+	unsigned long index;
+	unsigned int i;
+
+	xa_for_each(&pmap->blocks, index, block) {
+		for (i = 0; i < BLOCK_PAGES; i++)
+			WARN_ONCE(block->pte[i] || block->tlb[i],
+				  "page table destroyed with pages mapped\n");
+		kvfree(block);
+	}
+	xa_destroy(&pmap->blocks);
+	kfree(pmap);
+	return GM_RET_SUCCESS;
+}
+
+static int test_pmap_prepare(void *p, unsigned long va, unsigned long size)
+{
+	struct test_pmap *pmap = p;
+	unsigned long index;
+
+	for (index = va >> BLOCK_SHIFT; index <= (va + size - 1) >> BLOCK_SHIFT;
+	     index++) {
+		struct test_block *block, *old;
+
+		if (xa_load(&pmap->blocks, index))
+			continue;
+		block = kvzalloc(sizeof(*block), GFP_KERNEL);
+		if (!block)
+			return GM_RET_NOMEM;
+		old = xa_cmpxchg(&pmap->blocks, index, NULL, block, GFP_KERNEL);
+		if (old)
+			kvfree(block);
+		if (xa_is_err(old))
+			return GM_RET_NOMEM;
+	}
+	return GM_RET_SUCCESS;
+}
+
+static u64 *test_entry(struct test_pmap *pmap, unsigned long va, bool tlb)
+{
+	struct test_block *block = xa_load(&pmap->blocks, va >> BLOCK_SHIFT);
+	unsigned int i = (va >> PAGE_SHIFT) % BLOCK_PAGES;
+
+	if (!block)
+		return NULL;
+	return tlb ? &block->tlb[i] : &block->pte[i];
+}
+
+static int test_pmap_enter(void *p, unsigned long va, unsigned long size,
+			   unsigned long pa, unsigned long prot)
+{
+	unsigned long end = va + size;
+
+	if (atomic_dec_if_positive(&fail_enters) >= 0)
+		return GM_RET_IO;
+	for (; va < end; va += PAGE_SIZE, pa += PAGE_SIZE) {
+		u64 *pte = test_entry(p, va, false);
+
+		if (WARN_ON_ONCE(!pte))
+			return GM_RET_NOMEM;
+		WRITE_ONCE(*pte, pa | prot << 1 | ENTRY_VALID);
+	}
+	return GM_RET_SUCCESS;
+}
+
+static int test_pmap_release(void *p, unsigned long va, unsigned long size)
+{
+	unsigned long end = va + size;
+
+	for (; va < end; va += PAGE_SIZE) {
+		u64 *pte = test_entry(p, va, false);
+
+		if (pte)
+			WRITE_ONCE(*pte, 0);
+	}
+	return GM_RET_SUCCESS;
+}
+
+static int test_tlb_invl(void *p, unsigned long va, unsigned long size)
+{
+	unsigned long end = va + size;
+	struct test_pmap *pmap = p;
+
+	write_lock(&pmap->lock);
+	while (va < end) {
+		u64 *tlb = test_entry(pmap, va, true);
+
+		if (tlb) {
+			WRITE_ONCE(*tlb, 0);
+			va += PAGE_SIZE;
+		} else {
+			va = (va | (BIT(BLOCK_SHIFT) - 1)) + 1;
+		}
+	}
+	write_unlock(&pmap->lock);
+	return GM_RET_SUCCESS;
+}
+
+static int test_tlb_invl_coalesced(void *p, struct list_head *list)
+{
+	struct gm_tlb_range *range;
+
+	list_for_each_entry(range, list, link)
+		test_tlb_invl(p, range->va, range->size);
+	return GM_RET_SUCCESS;
+}
+
+static void *test_addr(u64 addr, bool dev)
+{
+	return dev ? test_memory + addr : phys_to_virt(addr);
+}
+
+static int test_copy(struct gm_dev *dev, const struct gm_copy *list,
+		     unsigned int nr, u64 *cookie)
+{
+	bool fail = atomic_dec_if_positive(&fail_copies) >= 0;
+	unsigned int i;
+
+	for (i = 0; i < nr && !fail; i++) {
+		const struct gm_copy *c = &list[i];
+		void *dst = test_addr(c->dst, c->flags & GM_COPY_DST_DEV);
+
+		if (c->flags & GM_COPY_FILL)
+			memset64(dst, c->src, c->size / sizeof(u64));
+		else
+			memcpy(dst, test_addr(c->src, c->flags &
+					      GM_COPY_SRC_DEV), c->size);
+	}
+	*cookie = atomic64_inc_return(&cookies) << 1 | fail;
+	return GM_RET_SUCCESS;
+}
+
+static int test_copy_wait(struct gm_dev *dev, u64 cookie)
+{
+	return cookie & 1 ? GM_RET_IO : GM_RET_SUCCESS;
+}
+
+static struct gm_mmu test_mmu = {
+	.pmap_create = test_pmap_create,
+	.pmap_destroy = test_pmap_destroy,
+	.pmap_prepare = test_pmap_prepare,
+	.pmap_enter = test_pmap_enter,
+	.pmap_release = test_pmap_release,
+	.tlb_invl = test_tlb_invl,
+	.tlb_invl_coalesced = test_tlb_invl_coalesced,
+	.copy = test_copy,
+	.copy_wait = test_copy_wait,
+	.page_sizes = BIT(PAGE_SHIFT) | BIT(BLOCK_SHIFT),
+};
+
+/* The core */
+
+enum test_what { OP_READ, OP_WRITE, OP_ADD, OP_FAULT };
+
+struct test_work {
+	struct work_struct work;
+	struct completion done;
+	struct test_file *file;
+	enum test_what what;
+	struct test_gmem_op *op;
+	void *buffer;
+	bool abort;
+	int err;
+};
+
+/* One access within a page. False: it faults. */
+static bool test_access(struct test_pmap *pmap, enum test_what what,
+			unsigned long va, void *buffer, unsigned int size)
+{
+	unsigned long need = what == OP_READ ? GM_PROT_READ : GM_PROT_WRITE;
+	u64 *tlb, *pte, entry;
+	bool ok = false;
+	void *addr;
+
+	if (what == OP_ADD)
+		need |= GM_PROT_ATOMIC;
+
+	read_lock(&pmap->lock);
+	tlb = test_entry(pmap, va, true);
+	pte = test_entry(pmap, va, false);
+	if (!tlb)
+		goto out;
+	entry = READ_ONCE(*tlb);
+	if (!(entry & ENTRY_VALID))
+		entry = READ_ONCE(*pte);
+	if (!(entry & ENTRY_VALID) || (ENTRY_PROT(entry) & need) != need)
+		goto out;
+	WRITE_ONCE(*tlb, entry);
+	if (READ_ONCE(*pte) != entry)
+		atomic_inc(&stale);
+
+	addr = test_addr(entry & PAGE_MASK, ENTRY_PROT(entry) & GM_PROT_DEV) +
+	       offset_in_page(va);
+	switch (what) {
+	case OP_READ:
+		memcpy(buffer, addr, size);
+		break;
+	case OP_WRITE:
+		memcpy(addr, buffer, size);
+		break;
+	default:
+		atomic64_add(*(u64 *)buffer, addr);
+		break;
+	}
+	ok = true;
+out:
+	read_unlock(&pmap->lock);
+	return ok;
+}
+
+static int test_access_or_fault(struct test_work *w, unsigned long va,
+				void *buffer, unsigned int size)
+{
+	struct gm_context *ctx = w->file->ctx;
+	struct gm_fault_req req = {
+		.addr = va,
+		.access = w->what == OP_READ ? GM_ACCESS_READ :
+			  w->what == OP_WRITE ? GM_ACCESS_WRITE :
+						GM_ACCESS_ATOMIC,
+		.hint = w->op->hint,
+	};
+
+	while (!test_access(ctx->pmap, w->what, va, buffer, size)) {
+		if (READ_ONCE(w->abort))
+			return -EINTR;
+		gm_dev_fault_batch(ctx, &req, 1);
+		if (req.ret && req.ret != GM_RET_RETRY) {
+			w->op->ret = req.ret;
+			return gm_ret_to_errno(req.ret);
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static int test_run(struct test_work *w)
+{
+	struct test_gmem_op *op = w->op;
+	struct gm_fault_req req;
+	u64 done, chunk, n;
+	int err;
+
+	switch (w->what) {
+	case OP_FAULT:
+		req.addr = op->addr;
+		req.access = op->access;
+		req.hint = op->hint;
+		if (op->access == ~0U)
+			op->ret = gm_dev_fault(w->file->mm, op->addr, test_dev,
+					       op->hint);
+		else if (gm_dev_fault_batch(w->file->ctx, &req, 1))
+			op->ret = GM_RET_KILLED;
+		else
+			op->ret = req.ret;
+		return 0;
+	case OP_ADD:
+		n = op->buffer;
+		for (done = 0; done < op->size; done++) {
+			err = test_access_or_fault(w, op->addr, &n, sizeof(n));
+			if (err)
+				return err;
+			cond_resched();
+		}
+		return 0;
+	default:
+		for (done = 0; done < op->size; done += chunk) {
+			unsigned long va = op->addr + done;
+
+			chunk = min(op->size - done,
+				    PAGE_SIZE - offset_in_page(va));
+			err = test_access_or_fault(w, va, w->buffer + done,
+						   chunk);
+			if (err)
+				return err;
+			if (READ_ONCE(w->abort))
+				return -EINTR;
+			cond_resched();
+		}
+		return 0;
+	}
+}
+
+static void test_work_fn(struct work_struct *work)
+{
+	struct test_work *w = container_of(work, struct test_work, work);
+
+	w->err = test_run(w);
+	complete(&w->done);
+}
+
+static long test_op(struct test_file *file, enum test_what what,
+		    struct test_gmem_op __user *arg)
+{
+	struct test_gmem_op op;
+	struct test_work w = {
+		.file = file,
+		.what = what,
+		.op = &op,
+	};
+
+	if (copy_from_user(&op, arg, sizeof(op)))
+		return -EFAULT;
+	if (op.addr > TASK_SIZE_MAX || op.size > SZ_1G)
+		return -EINVAL;
+	if (what == OP_ADD && !IS_ALIGNED(op.addr, sizeof(u64)))
+		return -EINVAL;
+	if (!file->ctx)
+		return -ENODEV;
+	op.ret = 0;
+
+	if (what == OP_READ || what == OP_WRITE) {
+		w.buffer = vmalloc(PAGE_ALIGN(op.size));
+		if (!w.buffer)
+			return -ENOMEM;
+		if (what == OP_WRITE &&
+		    copy_from_user(w.buffer, u64_to_user_ptr(op.buffer),
+				   op.size)) {
+			vfree(w.buffer);
+			return -EFAULT;
+		}
+	}
+
+	init_completion(&w.done);
+	INIT_WORK_ONSTACK(&w.work, test_work_fn);
+	queue_work(test_wq, &w.work);
+	if (wait_for_completion_killable(&w.done)) {
+		WRITE_ONCE(w.abort, true);
+		wait_for_completion(&w.done);
+	}
+	destroy_work_on_stack(&w.work);
+
+	if (!w.err && what == OP_READ &&
+	    copy_to_user(u64_to_user_ptr(op.buffer), w.buffer, op.size))
+		w.err = -EFAULT;
+	vfree(w.buffer);
+	if (copy_to_user(arg, &op, sizeof(op)))
+		return -EFAULT;
+	return w.err;
+}
+
+static int test_attach(struct test_file *file)
+{
+	int ret;
+
+	ret = gm_as_create(0, TASK_SIZE_MAX, &file->as);
+	if (ret)
+		return ret;
+	ret = gm_as_attach(file->as, test_dev, GM_MMU_MODE_COHERENT_EXCLUSIVE,
+			   false, &file->ctx);
+	if (ret) {
+		gm_as_destroy(file->as);
+		file->as = NULL;
+	}
+	return ret;
+}
+
+static int test_open(struct inode *inode, struct file *filp)
+{
+	struct test_file *file;
+	int ret;
+
+	file = kzalloc(sizeof(*file), GFP_KERNEL);
+	if (!file)
+		return -ENOMEM;
+	mutex_init(&file->lock);
+	ret = test_attach(file);
+	if (ret) {
+		kfree(file);
+		return gm_ret_to_errno(ret);
+	}
+	file->mm = current->mm;
+	mmgrab(file->mm);
+	filp->private_data = file;
+	return 0;
+}
+
+static int test_release(struct inode *inode, struct file *filp)
+{
+	struct test_file *file = filp->private_data;
+
+	if (file->as)
+		WARN_ON(gm_as_destroy(file->as));
+	mmdrop(file->mm);
+	kfree(file);
+	return 0;
+}
+
+static unsigned long test_read_nr_free(void)
+{
+	/* No interface for drivers: it is for people. Ask as they would. */
+	unsigned int nid = first_node(test_dev->registered_hnodes);
+	char path[64], text[32] = {};
+	struct file *f;
+	unsigned long value = 0;
+	loff_t pos = 0;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/gmem/hnode%u/nr_free", nid);
+	f = filp_open(path, O_RDONLY, 0);
+	if (IS_ERR(f))
+		return 0;
+	if (kernel_read(f, text, sizeof(text) - 1, &pos) > 0 &&
+	    kstrtoul(strim(text), 0, &value))
+		value = 0;
+	filp_close(f, NULL);
+	return value;
+}
+
+static int test_replug(void)
+{
+	unsigned int nid = first_node(test_dev->registered_hnodes);
+
+	if (nid < MAX_NUMNODES)
+		gm_dev_unregister_physmem(test_dev, nid);
+	return gm_ret_to_errno(gm_dev_register_physmem(test_dev, 0,
+						       (unsigned long)mem_mb *
+						       SZ_1M));
+}
+
+static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct test_file *file = filp->private_data;
+	void __user *p = (void __user *)arg;
+	struct test_gmem_stats stats = {};
+	struct test_gmem_where where;
+	struct test_gmem_info info = {};
+	struct test_gmem_fail fail;
+	struct gm_mapping mapping;
+	int ret;
+
+	BUILD_BUG_ON(sizeof(struct gm_stats) > sizeof(stats));
+	switch (cmd) {
+	case TEST_GMEM_READ:
+		return test_op(file, OP_READ, p);
+	case TEST_GMEM_WRITE:
+		return test_op(file, OP_WRITE, p);
+	case TEST_GMEM_ADD:
+		return test_op(file, OP_ADD, p);
+	case TEST_GMEM_FAULT:
+		return test_op(file, OP_FAULT, p);
+	case TEST_GMEM_WHERE:
+		if (copy_from_user(&where, p, sizeof(where)))
+			return -EFAULT;
+		where.ret = vm_object_lookup(file->mm, where.addr, &mapping);
+		where.flag = mapping.flag;
+		where.pfn = mapping.pfn;
+		return copy_to_user(p, &where, sizeof(where)) ? -EFAULT : 0;
+	case TEST_GMEM_STATS:
+		if (!file->ctx)
+			return -ENODEV;
+		gm_context_stats(file->ctx, (struct gm_stats *)stats.value);
+		return copy_to_user(p, &stats, sizeof(stats)) ? -EFAULT : 0;
+	case TEST_GMEM_INFO:
+		info.size = (u64)mem_mb * SZ_1M >> PAGE_SHIFT;
+		info.hnid = first_node(test_dev->registered_hnodes);
+		info.nr_free = test_read_nr_free();
+		info.stale = atomic_read(&stale);
+		return copy_to_user(p, &info, sizeof(info)) ? -EFAULT : 0;
+	case TEST_GMEM_FAIL:
+		if (copy_from_user(&fail, p, sizeof(fail)))
+			return -EFAULT;
+		atomic_set(&fail_copies, fail.copies);
+		atomic_set(&fail_enters, fail.enters);
+		return 0;
+	case TEST_GMEM_REPLUG:
+		return test_replug();
+	case TEST_GMEM_REATTACH:
+		mutex_lock(&file->lock);
+		if (file->as)
+			gm_as_destroy(file->as);
+		file->as = NULL;
+		file->ctx = NULL;
+		ret = current->mm == file->mm ? test_attach(file) :
+						GM_RET_PERM;
+		mutex_unlock(&file->lock);
+		return gm_ret_to_errno(ret);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations test_fops = {
+	.owner = THIS_MODULE,
+	.open = test_open,
+	.release = test_release,
+	.unlocked_ioctl = test_ioctl,
+};
+
+static struct miscdevice test_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "test_gmem",
+	.fops = &test_fops,
+	.mode = 0600,
+};
+
+static int __init test_gmem_init(void)
+{
+	int ret, err = -ENOMEM;
+
+	if (!gmem_is_enabled()) {
+		pr_err("GMEM is off; boot with gmem=on\n");
+		return -ENODEV;
+	}
+	test_memory = vmalloc((unsigned long)mem_mb * SZ_1M);
+	if (!test_memory)
+		return -ENOMEM;
+	test_wq = alloc_workqueue("test_gmem", WQ_UNBOUND, 0);
+	if (!test_wq)
+		goto err_memory;
+
+	ret = gm_dev_create(&test_mmu, NULL, GM_DEV_CAP_REPLAYABLE, &test_dev);
+	err = gm_ret_to_errno(ret);
+	if (err)
+		goto err_wq;
+	ret = gm_dev_register_physmem(test_dev, 0,
+				      (unsigned long)mem_mb * SZ_1M);
+	err = gm_ret_to_errno(ret);
+	if (err)
+		goto err_dev;
+	err = misc_register(&test_misc);
+	if (err)
+		goto err_dev;
+	return 0;
+
+err_dev:
+	gm_dev_destroy(test_dev);
+err_wq:
+	destroy_workqueue(test_wq);
+err_memory:
+	vfree(test_memory);
+	return err;
+}
+module_init(test_gmem_init);
+
+static void __exit test_gmem_exit(void)
+{
+	misc_deregister(&test_misc);
+	WARN_ON(gm_dev_destroy(test_dev));
+	destroy_workqueue(test_wq);
+	vfree(test_memory);
+}
+module_exit(test_gmem_exit);
+
+MODULE_DESCRIPTION("GMEM device made of software");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What tests ask of the GMEM device made of software, /dev/test_gmem.
+ */
+#ifndef _TEST_GMEM_UAPI_H
+#define _TEST_GMEM_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * struct test_gmem_op - something the device does
+ * @addr: Address in the address space of the process that opened the file.
+ * @buffer: The caller's buffer: what is read, or is to be written. With
+ *	TEST_GMEM_ADD the number to add, with TEST_GMEM_FAULT unused.
+ * @size: Bytes; with TEST_GMEM_ADD how often to add.
+ * @hint: enum gm_fault_hint for the faults that happen on the way.
+ * @access: With TEST_GMEM_FAULT: enum gm_access, or ~0 for gm_dev_fault().
+ * @ret: Out: enum gm_ret of the fault that ended it.
+ */
+struct test_gmem_op {
+	__u64 addr;
+	__u64 buffer;
+	__u64 size;
+	__u32 hint;
+	__u32 access;
+	__u32 ret;
+	__u32 pad;
+};
+
+/**
+ * struct test_gmem_where - answer of vm_object_lookup()
+ * @addr: The address.
+ * @flag: Out: GM_PAGE_*.
+ * @ret: Out: enum gm_ret.
+ * @pfn: Out: page number in the device's memory.
+ */
+struct test_gmem_where {
+	__u64 addr;
+	__u32 flag;
+	__u32 ret;
+	__u64 pfn;
+};
+
+/**
+ * struct test_gmem_info - the device
+ * @size: Pages of device memory.
+ * @nr_free: Those of them that are free.
+ * @hnid: The hnode.
+ * @stale: Accesses that a TLB entry allowed and the page table did not. Between
+ *	a release and the flush there may be some; the tests that check it have
+ *	nothing going on.
+ */
+struct test_gmem_info {
+	__u64 size;
+	__u64 nr_free;
+	__u32 hnid;
+	__u32 stale;
+};
+
+/**
+ * struct test_gmem_fail - failures to come
+ * @copies: So many copies fail.
+ * @enters: So many calls of pmap_enter() fail.
+ */
+struct test_gmem_fail {
+	__u32 copies;
+	__u32 enters;
+};
+
+/* struct gm_stats, as many counters as fit */
+struct test_gmem_stats {
+	__u64 value[32];
+};
+
+#define TEST_GMEM_READ		_IOWR('G', 0x00, struct test_gmem_op)
+#define TEST_GMEM_WRITE		_IOWR('G', 0x01, struct test_gmem_op)
+#define TEST_GMEM_ADD		_IOWR('G', 0x02, struct test_gmem_op)
+#define TEST_GMEM_FAULT		_IOWR('G', 0x03, struct test_gmem_op)
+#define TEST_GMEM_WHERE		_IOWR('G', 0x04, struct test_gmem_where)
+#define TEST_GMEM_STATS		_IOR('G', 0x05, struct test_gmem_stats)
+#define TEST_GMEM_INFO		_IOR('G', 0x06, struct test_gmem_info)
+#define TEST_GMEM_FAIL		_IOW('G', 0x07, struct test_gmem_fail)
+/* Take the memory away from GMEM and give it back. */
+#define TEST_GMEM_REPLUG	_IO('G', 0x08)
+/* Destroy and make anew the address space of this file. */
+#define TEST_GMEM_REATTACH	_IO('G', 0x09)
+
+#endif /* _TEST_GMEM_UAPI_H */

@@ -1,0 +1,879 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of GMEM with the device made of software (CONFIG_TEST_GMEM): what a
+ * process can do to memory that a device is using.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+#include "test_gmem_uapi.h"
+
+#define DEVICE "/dev/test_gmem"
+#define PAGE 4096UL
+#define MIB 1048576UL
+
+/* As in <linux/gmem.h> */
+enum { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_ATOMIC };
+enum { HINT_NONE, HINT_HOT, HINT_REMOTE };
+enum { RET_OK = 0, RET_INVALID = 5, RET_NO_MAPPING = 6, RET_PERM = 7 };
+#define PAGE_CPU 0x10
+#define PAGE_DEVICE 0x20
+#define PAGE_NOMAP 0x40
+#define PAGE_TYPE 0x70
+
+/* Indices in struct gm_stats */
+enum {
+	STAT_FAULTS = 0,
+	STAT_TO_DEVICE = 5,
+	STAT_ZEROED = 6,
+	STAT_TO_HOST = 7,
+	STAT_EVICTED = 8,
+	STAT_LOCAL = 9,
+	STAT_REMOTE = 10,
+	STAT_HUGE = 11,
+};
+
+static int dev_op(int fd, unsigned long cmd, const void *addr, void *buffer,
+		  size_t size, unsigned int hint, unsigned int access)
+{
+	struct test_gmem_op op = {
+		.addr = (uintptr_t)addr,
+		.buffer = (uintptr_t)buffer,
+		.size = size,
+		.hint = hint,
+		.access = access,
+	};
+
+	if (ioctl(fd, cmd, &op))
+		return -errno;
+	return op.ret;
+}
+
+static int dev_read(int fd, const void *addr, void *buffer, size_t size)
+{
+	return dev_op(fd, TEST_GMEM_READ, addr, buffer, size, 0, 0);
+}
+
+static int dev_write(int fd, void *addr, const void *buffer, size_t size)
+{
+	return dev_op(fd, TEST_GMEM_WRITE, addr, (void *)buffer, size, 0, 0);
+}
+
+static int dev_fault(int fd, const void *addr, unsigned int access,
+		     unsigned int hint)
+{
+	return dev_op(fd, TEST_GMEM_FAULT, addr, NULL, 0, hint, access);
+}
+
+static unsigned int where(int fd, const void *addr)
+{
+	struct test_gmem_where w = { .addr = (uintptr_t)addr };
+
+	if (ioctl(fd, TEST_GMEM_WHERE, &w) || w.ret)
+		return 0;
+	return w.flag & PAGE_TYPE;
+}
+
+static uint64_t stat_of(int fd, int index)
+{
+	struct test_gmem_stats stats;
+
+	return ioctl(fd, TEST_GMEM_STATS, &stats) ? ~0ULL : stats.value[index];
+}
+
+static uint64_t nr_free(int fd)
+{
+	struct test_gmem_info info;
+
+	return ioctl(fd, TEST_GMEM_INFO, &info) ? ~0ULL : info.nr_free;
+}
+
+static void *anon(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Aligned, so that the block is the test's own. */
+static void *anon_block(size_t size)
+{
+	char *p = anon(size + 2 * MIB);
+	uintptr_t start = ((uintptr_t)p + 2 * MIB - 1) & ~(2 * MIB - 1);
+
+	if (!p)
+		return NULL;
+	if (start > (uintptr_t)p)
+		munmap(p, start - (uintptr_t)p);
+	munmap((char *)start + size, (uintptr_t)p + 2 * MIB - start);
+	return (void *)start;
+}
+
+static void fill(uint64_t *p, size_t size, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < size / 8; i++)
+		p[i] = seed + i * 0x9e3779b97f4a7c15ULL;
+}
+
+static int check(const uint64_t *p, size_t size, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < size / 8; i++)
+		if (p[i] != seed + i * 0x9e3779b97f4a7c15ULL)
+			return 0;
+	return 1;
+}
+
+FIXTURE(gmem)
+{
+	int fd;
+	void *buf;	/* 4 MiB for the test's use, not known to the device */
+	uint64_t free;
+};
+
+FIXTURE_SETUP(gmem)
+{
+	self->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(self->fd, 0)
+		TH_LOG("modprobe test_gmem, and boot with gmem=on");
+	self->buf = anon(4 * MIB);
+	ASSERT_NE(NULL, self->buf);
+	self->free = nr_free(self->fd);
+	ASSERT_GT(self->free, 0);
+}
+
+FIXTURE_TEARDOWN(gmem)
+{
+	close(self->fd);
+}
+
+TEST_F(gmem, first_touch_by_the_device)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	memset(self->buf, 0xff, PAGE);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, PAGE));
+	EXPECT_EQ(0, ((uint64_t *)self->buf)[0]);
+	EXPECT_EQ(0, ((uint64_t *)self->buf)[511]);
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	/* A granule came, and no more. */
+	EXPECT_EQ(16, stat_of(self->fd, STAT_ZEROED));
+	EXPECT_EQ(PAGE_NOMAP, where(self->fd, (char *)p + 128 * 1024));
+	EXPECT_EQ(self->free - 16, nr_free(self->fd));
+
+	fill(self->buf, MIB, 1);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, MIB));
+	EXPECT_TRUE(check(p, MIB, 1));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	munmap(p, 2 * MIB);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F(gmem, cpu_first)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(p, 2 * MIB, 2);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 2));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_EQ(512, stat_of(self->fd, STAT_TO_DEVICE));
+	/* Windows double, so a stream takes few faults. */
+	EXPECT_LE(stat_of(self->fd, STAT_FAULTS), 8);
+	EXPECT_TRUE(check(p, 2 * MIB, 2));
+	EXPECT_EQ(512, stat_of(self->fd, STAT_TO_HOST));
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F(gmem, hot_takes_the_block_with_one_leaf)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(p, 2 * MIB, 3);
+	ASSERT_EQ(0, dev_fault(self->fd, p + 1000, ACCESS_WRITE, HINT_HOT));
+	EXPECT_EQ(512, stat_of(self->fd, STAT_TO_DEVICE));
+	EXPECT_EQ(1, stat_of(self->fd, STAT_HUGE));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + 2 * MIB - 1));
+	/* Half of it goes: the rest must stay right. */
+	munmap((char *)p + MIB, MIB);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, MIB));
+	EXPECT_TRUE(check(self->buf, MIB, 3));
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, (char *)p + MIB, self->buf, 8));
+}
+
+TEST_F(gmem, zero_page_first)
+{
+	volatile uint64_t *p = anon_block(2 * MIB);
+
+	EXPECT_EQ(0, p[0]);
+	ASSERT_EQ(0, dev_read(self->fd, (void *)p, self->buf, PAGE));
+	EXPECT_EQ(0, ((uint64_t *)self->buf)[0]);
+	((uint64_t *)self->buf)[0] = 7;
+	ASSERT_EQ(0, dev_write(self->fd, (void *)p, self->buf, 8));
+	EXPECT_EQ(7, p[0]);
+	EXPECT_EQ(0, p[512]);
+}
+
+TEST_F_TIMEOUT(gmem, pingpong, 300)
+{
+	size_t size = 64 * PAGE;
+	uint64_t *p = anon_block(2 * MIB);
+	uint64_t *b = self->buf;
+	unsigned int round, i;
+
+	for (round = 0; round < 1000; round++) {
+		for (i = 0; i < size / 8; i += 64)
+			p[i]++;
+		ASSERT_EQ(0, dev_read(self->fd, p, b, size));
+		for (i = 0; i < size / 8; i += 64)
+			ASSERT_EQ(2 * round + 1, b[i]);
+		for (i = 0; i < size / 8; i += 64)
+			b[i]++;
+		ASSERT_EQ(0, dev_write(self->fd, p, b, size));
+	}
+	for (i = 0; i < size / 8; i += 64)
+		ASSERT_EQ(2000, p[i]);
+}
+
+TEST_F(gmem, addresses_that_are_none)
+{
+	char *p = anon_block(2 * MIB);
+
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, (void *)PAGE, self->buf, 8));
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, (void *)(1UL << 46), self->buf, 8));
+	munmap(p + 16 * PAGE, PAGE);
+	EXPECT_EQ(0, dev_read(self->fd, p + 16 * PAGE - 8, self->buf, 8));
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, p + 16 * PAGE - 8, self->buf, 16));
+	EXPECT_EQ(0, dev_read(self->fd, p + 17 * PAGE, self->buf, 16));
+}
+
+TEST_F(gmem, permissions)
+{
+	char *p = anon_block(2 * MIB);
+
+	memset(p, 5, 2 * MIB);
+	ASSERT_EQ(0, mprotect(p, PAGE, PROT_NONE));
+	ASSERT_EQ(0, mprotect(p + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(-EACCES, dev_read(self->fd, p, self->buf, 8));
+	EXPECT_EQ(0, dev_read(self->fd, p + PAGE, self->buf, 8));
+	EXPECT_EQ(5, *(char *)self->buf);
+	EXPECT_EQ(-EACCES, dev_write(self->fd, p + PAGE, self->buf, 8));
+	EXPECT_EQ(RET_PERM, dev_fault(self->fd, p + PAGE, ACCESS_ATOMIC, 0));
+	EXPECT_EQ(RET_PERM, dev_fault(self->fd, p + 2 * PAGE, ACCESS_EXEC, 0));
+	EXPECT_EQ(RET_OK, dev_fault(self->fd, p + 2 * PAGE, ~0U, 0));
+	EXPECT_EQ(RET_PERM, dev_fault(self->fd, p, ~0U, 0));
+	EXPECT_EQ(RET_OK, dev_fault(self->fd, p + PAGE, ~0U, 0));
+	EXPECT_EQ(RET_INVALID, dev_fault(self->fd, p, 77, 0));
+	ASSERT_EQ(0, mprotect(p + 2 * PAGE, PAGE, PROT_READ | PROT_EXEC));
+	EXPECT_EQ(RET_OK, dev_fault(self->fd, p + 2 * PAGE, ACCESS_EXEC, 0));
+}
+
+TEST_F(gmem, mprotect_while_on_the_device)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(self->buf, 64 * PAGE, 4);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 64 * PAGE));
+	ASSERT_EQ(0, mprotect(p, 64 * PAGE, PROT_READ));
+	EXPECT_EQ(-EACCES, dev_write(self->fd, p, self->buf, 8));
+	memset(self->buf, 0, 64 * PAGE);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 64 * PAGE));
+	EXPECT_TRUE(check(self->buf, 64 * PAGE, 4));
+	ASSERT_EQ(0, mprotect(p, 64 * PAGE, PROT_NONE));
+	EXPECT_EQ(-EACCES, dev_read(self->fd, p, self->buf, 8));
+	ASSERT_EQ(0, mprotect(p, 64 * PAGE, PROT_READ | PROT_WRITE));
+	fill(self->buf, 64 * PAGE, 5);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 64 * PAGE));
+	EXPECT_TRUE(check(p, 64 * PAGE, 5));
+}
+
+TEST_F(gmem, munmap_frees)
+{
+	char *p = anon_block(8 * MIB);
+	char c;
+
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_EQ(self->free - 1024, nr_free(self->fd));
+	munmap(p, 8 * MIB);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, p, &c, 1));
+	/* Something else at the same place. */
+	ASSERT_EQ(p, mmap(p, 8 * MIB, PROT_READ | PROT_WRITE, MAP_FIXED |
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	c = 1;
+	ASSERT_EQ(0, dev_read(self->fd, p, &c, 1));
+	EXPECT_EQ(0, c);
+}
+
+TEST_F(gmem, dontneed)
+{
+	char *p = anon_block(2 * MIB);
+	char c = 1;
+
+	memset(self->buf, 9, MIB);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, MIB));
+	ASSERT_EQ(0, madvise(p, MIB / 2, MADV_DONTNEED));
+	EXPECT_EQ(PAGE_NOMAP, where(self->fd, p));
+	ASSERT_EQ(0, dev_read(self->fd, p, &c, 1));
+	EXPECT_EQ(0, c);
+	EXPECT_EQ(0, p[MIB / 2 - 1]);
+	EXPECT_EQ(9, p[MIB / 2]);
+}
+
+TEST_F(gmem, mremap_moves)
+{
+	uint64_t *p = anon_block(4 * MIB), *q;
+
+	fill(self->buf, 2 * MIB, 6);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 2 * MIB));
+	q = mremap(p, 4 * MIB, 6 * MIB, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   (char *)anon_block(16 * MIB) + 64 * PAGE);
+	ASSERT_NE(MAP_FAILED, (void *)q);
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, p, self->buf, 8));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, q));
+	memset(self->buf, 0, 2 * MIB);
+	ASSERT_EQ(0, dev_read(self->fd, q, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 6));
+	EXPECT_TRUE(check(q, 2 * MIB, 6));
+	munmap(q, 6 * MIB);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+/* Runs in the child: its own context, its own view. */
+static int child_of_fork(uint64_t *p, size_t size)
+{
+	uint64_t *b = anon(size);
+	int fd = open(DEVICE, O_RDWR);
+
+	if (fd < 0)
+		return 1;
+	if (dev_read(fd, p, b, size) || !check(b, size, 10))
+		return 2;
+	fill(b, size, 11);
+	if (dev_write(fd, p, b, size))
+		return 3;
+	if (!check(p, size, 11))
+		return 4;
+	fill(p, size, 12);
+	if (dev_read(fd, p, b, size) || !check(b, size, 12))
+		return 5;
+	return 0;
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+TEST_F(gmem, fork_child_first)
+{
+	size_t size = 200 * PAGE;
+	uint64_t *p = anon_block(2 * MIB);
+	pid_t pid;
+
+	fill(self->buf, size, 10);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, size));
+	pid = fork();
+	if (!pid)
+		_exit(child_of_fork(p, size));
+	EXPECT_EQ(0, wait_for(pid));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, size));
+	EXPECT_TRUE(check(self->buf, size, 10));
+	fill(self->buf, size, 13);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, size));
+	EXPECT_TRUE(check(p, size, 13));
+	munmap(p, 2 * MIB);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F(gmem, fork_parent_first)
+{
+	size_t size = 200 * PAGE;
+	uint64_t *p = anon_block(2 * MIB);
+	int pipes[2];
+	pid_t pid;
+	char c;
+
+	ASSERT_EQ(0, pipe(pipes));
+	fill(self->buf, size, 10);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, size));
+	pid = fork();
+	if (!pid) {
+		if (read(pipes[0], &c, 1) != 1)
+			_exit(99);
+		_exit(child_of_fork(p, size));
+	}
+	/* The device writes: the child must not see it. */
+	fill(self->buf, size, 14);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, size));
+	ASSERT_EQ(1, write(pipes[1], "x", 1));
+	EXPECT_EQ(0, wait_for(pid));
+	memset(self->buf, 0, size);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, size));
+	EXPECT_TRUE(check(self->buf, size, 14));
+	EXPECT_TRUE(check(p, size, 14));
+}
+
+/* A file descriptor that fork() handed down still is the parent's context. */
+TEST_F(gmem, fork_inherited_context)
+{
+	uint64_t *p = anon_block(2 * MIB), v = 21;
+	pid_t pid;
+
+	p[0] = 20;
+	pid = fork();
+	if (!pid) {
+		p[0] = 22;
+		_exit(dev_write(self->fd, p, &v, 8) || p[0] != 22);
+	}
+	EXPECT_EQ(0, wait_for(pid));
+	EXPECT_EQ(21, p[0]);
+}
+
+TEST_F_TIMEOUT(gmem, oversubscription, 300)
+{
+	struct test_gmem_info info;
+	size_t size, i;
+	char *p;
+
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_INFO, &info));
+	size = 3 * info.size * PAGE;
+	p = anon_block(size);
+	ASSERT_NE(NULL, p);
+	for (i = 0; i < size; i += 2 * MIB) {
+		fill(self->buf, 2 * MIB, i);
+		ASSERT_EQ(0, dev_write(self->fd, p + i, self->buf, 2 * MIB));
+	}
+	EXPECT_GT(stat_of(self->fd, STAT_EVICTED), 0);
+	/* Evicted, not mapped remotely. */
+	EXPECT_EQ(0, stat_of(self->fd, STAT_REMOTE));
+	for (i = 0; i < size; i += 2 * MIB) {
+		ASSERT_EQ(0, dev_read(self->fd, p + i, self->buf, 2 * MIB));
+		ASSERT_TRUE(check(self->buf, 2 * MIB, i));
+	}
+	for (i = 0; i < size; i += 2 * MIB)
+		ASSERT_TRUE(check((uint64_t *)(p + i), 2 * MIB, i));
+	munmap(p, size);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F(gmem, files_are_mapped_remotely)
+{
+	int fd = memfd_create("gmem", 0);
+	uint64_t *p, v = 31;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, ftruncate(fd, MIB));
+	p = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	p[1] = 30;
+	ASSERT_EQ(0, dev_read(self->fd, p + 1, &v, 8));
+	EXPECT_EQ(30, v);
+	v = 31;
+	ASSERT_EQ(0, dev_write(self->fd, p + 1, &v, 8));
+	EXPECT_EQ(31, p[1]);
+	v = 0;
+	ASSERT_EQ(8, pread(fd, &v, 8, 8));
+	EXPECT_EQ(31, v);
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_GT(stat_of(self->fd, STAT_REMOTE), 0);
+	EXPECT_EQ(0, stat_of(self->fd, STAT_TO_DEVICE));
+	/* Beyond the end: the CPU would get SIGBUS. */
+	EXPECT_EQ(-EIO, dev_read(self->fd, (char *)p + MIB, &v, 8));
+	/* Truncation takes it away from the device too. */
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(-EIO, dev_read(self->fd, p + 1, &v, 8));
+	close(fd);
+}
+
+TEST_F(gmem, private_file_is_copied_on_write)
+{
+	int fd = memfd_create("gmem", 0);
+	uint64_t *p, v = 40;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(8, pwrite(fd, &v, 8, 0));
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(40, v);
+	v = 41;
+	ASSERT_EQ(0, dev_write(self->fd, p, &v, 8));
+	EXPECT_EQ(41, p[0]);
+	ASSERT_EQ(8, pread(fd, &v, 8, 0));
+	EXPECT_EQ(40, v);
+	close(fd);
+}
+
+TEST_F(gmem, remote_on_demand)
+{
+	uint64_t *p = anon_block(2 * MIB), v = 51;
+
+	p[0] = 50;
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_WRITE, HINT_REMOTE));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	ASSERT_EQ(0, dev_write(self->fd, p, &v, 8));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(51, p[0]);
+	/* Hot after all. */
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_WRITE, HINT_HOT));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(51, v);
+}
+
+TEST_F(gmem, huge_pages)
+{
+	uint64_t *p = anon_block(4 * MIB);
+
+	if (madvise(p, 4 * MIB, MADV_HUGEPAGE))
+		SKIP(return, "no huge pages");
+	fill(p, 4 * MIB, 60);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_TRUE(check(self->buf, 4 * MIB, 60));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + MIB));
+	EXPECT_TRUE(check(p, 4 * MIB, 60));
+}
+
+TEST_F(gmem, kernel_reads_what_is_on_the_device)
+{
+	uint64_t *p = anon_block(2 * MIB), *q = anon(64 * PAGE);
+	struct iovec local = { .iov_base = q, .iov_len = 32 * PAGE };
+	struct iovec remote = { .iov_base = p, .iov_len = 32 * PAGE };
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	fill(self->buf, 32 * PAGE, 70);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 32 * PAGE));
+	ASSERT_EQ(PAGE, write(pipes[1], p, PAGE));
+	ASSERT_EQ(PAGE, read(pipes[0], q, PAGE));
+	EXPECT_TRUE(check(q, PAGE, 70));
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 32 * PAGE));
+	/* By way of get_user_pages(). */
+	ASSERT_EQ(32 * PAGE, process_vm_readv(getpid(), &local, 1, &remote, 1,
+					      0));
+	EXPECT_TRUE(check(q, 32 * PAGE, 70));
+}
+
+TEST_F(gmem, lazily_freed_memory_is_not_lost)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	memset(p, 1, MIB);
+	ASSERT_EQ(0, madvise(p, MIB, MADV_FREE));
+	fill(self->buf, MIB, 80);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_TRUE(check(p, PAGE, 80));
+	madvise(p, MIB, MADV_PAGEOUT);
+	EXPECT_TRUE(check(p, MIB, 80));
+}
+
+TEST_F(gmem, two_contexts_of_a_process)
+{
+	uint64_t *p = anon_block(2 * MIB), v = 90, w = 0;
+	int other = open(DEVICE, O_RDWR);
+
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(0, dev_write(self->fd, p, &v, 8));
+	ASSERT_EQ(0, dev_read(other, p, &w, 8));
+	EXPECT_EQ(90, w);
+	v = 91;
+	ASSERT_EQ(0, dev_write(other, p, &v, 8));
+	ASSERT_EQ(0, dev_read(self->fd, p, &w, 8));
+	EXPECT_EQ(91, w);
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_EQ(91, p[0]);
+	v = 92;
+	ASSERT_EQ(0, dev_write(other, p, &v, 8));
+	close(other);
+	ASSERT_EQ(0, dev_read(self->fd, p, &w, 8));
+	EXPECT_EQ(92, w);
+	EXPECT_EQ(92, p[0]);
+}
+
+TEST_F(gmem, context_goes_memory_stays)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(self->buf, MIB, 95);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, MIB));
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_REATTACH));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	memset(self->buf, 0, MIB);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, MIB));
+	EXPECT_TRUE(check(self->buf, MIB, 95));
+	EXPECT_TRUE(check(p, MIB, 95));
+}
+
+TEST_F_TIMEOUT(gmem, replug_brings_home, 120)
+{
+	uint64_t *p = anon_block(4 * MIB);
+	pid_t pid;
+	int i;
+
+	fill(self->buf, 4 * MIB, 100);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 4 * MIB));
+	pid = fork();
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_REPLUG));
+		EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+		EXPECT_EQ(self->free, nr_free(self->fd));
+		memset(self->buf, 0, 4 * MIB);
+		ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+		EXPECT_TRUE(check(self->buf, 4 * MIB, 100));
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	EXPECT_TRUE(check(p, 4 * MIB, 100));
+}
+
+TEST_F(gmem, failing_copies)
+{
+	struct test_gmem_fail fail = { .copies = 1000 };
+	uint64_t *p = anon_block(2 * MIB), v = 0;
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	fill(p, MIB, 110);
+	/* To the device: it stays in system memory, and works. */
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(110, v);
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	fail.copies = 0;
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	EXPECT_TRUE(check(p, MIB, 110));
+
+	/* Home: an error for the CPU, and the data survives. */
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_READ, HINT_HOT));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	fail.copies = 1000;
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	EXPECT_EQ(-1, write(pipes[1], p, 8));
+	EXPECT_EQ(EFAULT, errno);
+	/* One failure only: the page comes alone. */
+	fail.copies = 1;
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	EXPECT_EQ(8, write(pipes[1], p, 8));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + PAGE));
+	EXPECT_TRUE(check(p, MIB, 110));
+}
+
+TEST_F(gmem, failing_enter)
+{
+	struct test_gmem_fail fail = { .enters = 1 };
+	uint64_t *p = anon_block(2 * MIB), v = 0;
+
+	fill(p, MIB, 115);
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	EXPECT_EQ(-EIO, dev_read(self->fd, p, &v, 8));
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(115, v);
+	EXPECT_TRUE(check(p, MIB, 115));
+}
+
+struct adder {
+	int fd;
+	_Atomic uint64_t *p;
+	unsigned int n;
+	int err;
+};
+
+static void *cpu_adds(void *arg)
+{
+	struct adder *a = arg;
+	unsigned int i;
+
+	for (i = 0; i < a->n; i++)
+		atomic_fetch_add(a->p, 1);
+	return NULL;
+}
+
+static void *dev_adds(void *arg)
+{
+	struct adder *a = arg;
+
+	a->err = dev_op(a->fd, TEST_GMEM_ADD, a->p, (void *)1UL, a->n, 0, 0);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(gmem, atomics_from_both_sides, 300)
+{
+	_Atomic uint64_t *p = anon_block(2 * MIB);
+	struct adder cpu = { .p = p, .n = 2000000 };
+	struct adder dev = { .fd = self->fd, .p = p, .n = 20000 };
+	struct adder dev2 = dev;
+	pthread_t threads[4];
+
+	pthread_create(&threads[0], NULL, cpu_adds, &cpu);
+	pthread_create(&threads[1], NULL, dev_adds, &dev);
+	pthread_create(&threads[2], NULL, cpu_adds, &cpu);
+	pthread_create(&threads[3], NULL, dev_adds, &dev2);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT_EQ(0, dev.err);
+	EXPECT_EQ(0, dev2.err);
+	EXPECT_EQ(4000000 + 40000, *p);
+}
+
+struct writer {
+	int fd;
+	uint64_t *p;
+	unsigned int id, rounds, pages;
+	int err;
+};
+
+/* Each writer owns one word of every page; nobody may lose another's. */
+static void *cpu_writes(void *arg)
+{
+	struct writer *w = arg;
+	unsigned int r, i;
+
+	for (r = 1; r <= w->rounds && !w->err; r++)
+		for (i = 0; i < w->pages; i++) {
+			volatile uint64_t *word = &w->p[i * 512 + w->id];
+
+			if (*word != r - 1)
+				w->err = 1;
+			*word = r;
+		}
+	return NULL;
+}
+
+static void *dev_writes(void *arg)
+{
+	struct writer *w = arg;
+	uint64_t v, r;
+	unsigned int i;
+
+	for (r = 1; r <= w->rounds && !w->err; r++)
+		for (i = 0; i < w->pages; i++) {
+			uint64_t *word = &w->p[i * 512 + w->id];
+
+			if (dev_read(w->fd, word, &v, 8) || v != r - 1 ||
+			    dev_write(w->fd, word, &r, 8))
+				w->err = 1;
+		}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(gmem, writers_on_both_sides, 300)
+{
+	struct writer w[6] = {};
+	pthread_t threads[6];
+	uint64_t *p = anon_block(2 * MIB);
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		w[i].fd = self->fd;
+		w[i].p = p;
+		w[i].id = i;
+		w[i].rounds = i < 3 ? 300 : 30;
+		w[i].pages = 20;
+		pthread_create(&threads[i], NULL, i < 3 ? cpu_writes :
+				dev_writes, &w[i]);
+	}
+	for (i = 0; i < 6; i++) {
+		pthread_join(threads[i], NULL);
+		EXPECT_EQ(0, w[i].err);
+	}
+	for (i = 0; i < 20; i++) {
+		EXPECT_EQ(300, p[i * 512]);
+		EXPECT_EQ(30, p[i * 512 + 5]);
+	}
+}
+
+/* Unmapping, protecting, forking while the device is busy with the range. */
+TEST_F_TIMEOUT(gmem, address_space_in_motion, 300)
+{
+	struct test_gmem_info info;
+	char *p = anon_block(8 * MIB);
+	struct writer w = { .fd = self->fd, .rounds = 40, .pages = 16 };
+	pthread_t thread;
+	unsigned int i;
+
+	w.p = (uint64_t *)(p + 4 * MIB);
+	pthread_create(&thread, NULL, dev_writes, &w);
+	for (i = 0; i < 200; i++) {
+		pid_t pid;
+
+		/* The other half, and next to what the device works on. */
+		dev_write(self->fd, p, self->buf, MIB);
+		mmap(p, 2 * MIB, PROT_READ | PROT_WRITE, MAP_FIXED |
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mprotect(p + 5 * MIB, MIB, i & 1 ? PROT_NONE :
+						   PROT_READ | PROT_WRITE);
+		if (i % 10)
+			continue;
+		pid = fork();
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, w.err);
+	for (i = 0; i < 16; i++)
+		EXPECT_EQ(40, w.p[i * 512]);
+	munmap(p, 8 * MIB);
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_INFO, &info));
+	EXPECT_EQ(info.size, info.nr_free);
+}
+
+TEST_F_TIMEOUT(gmem, kill_in_the_middle, 300)
+{
+	unsigned int i, wait;
+	struct test_gmem_info info;
+
+	for (i = 0; i < 30; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			char *p = anon_block(8 * MIB), *b = anon(2 * MIB);
+			int fd = open(DEVICE, O_RDWR);
+
+			for (;;) {
+				dev_write(fd, p, b, 2 * MIB);
+				dev_write(fd, p + 3 * MIB, b, 2 * MIB);
+				memset(p, 1, MIB);
+			}
+		}
+		usleep(1000 + i * 3000);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	for (wait = 0; wait < 100; wait++) {
+		ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_INFO, &info));
+		if (info.nr_free == info.size)
+			break;
+		usleep(100000);
+	}
+	EXPECT_EQ(info.size, info.nr_free);
+}
+
+TEST_HARNESS_MAIN
