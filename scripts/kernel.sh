@@ -157,6 +157,18 @@ configure() {
 	make -s -C "$SRC" O="$out" KCONFIG_ALLCONFIG="$fragment" allnoconfig
 	check_config "$out/.config" "$fragment" ||
 		die "a line of guest-kernel-patches/config did not take (see the log); a dependency is missing"
+	config_inputs "$name" >"$out/.gmemu-config"
+}
+
+# Configuring takes seconds, and most changes are to C files.
+config_inputs() {
+	local kconfig=()
+	[[ ! -d $GKP/files ]] || mapfile -t kconfig < <(find "$GKP/files" -name 'Kconfig*' | LC_ALL=C sort)
+	hash_of "$GKP/config/base.config" "$GKP/config/$1.config" "$GKP/patches" "${kconfig[@]}"
+}
+
+config_fresh() {
+	[[ -f $DIR/$1/.config && -f $DIR/$1/.gmemu-config && $(<"$DIR/$1/.gmemu-config") == "$(config_inputs "$1")" ]]
 }
 
 compile() {
@@ -174,7 +186,8 @@ build() {
 	rm -f "$out/.gmemu-stamp"
 	stamp=$(kernel_inputs "$name")
 	[[ -d $out ]] || need_space 4 "$GMEMU_CACHE"
-	step "configuring the $name kernel" "$GMEMU_LOGS/kernel-$name-config.log" configure "$name"
+	config_fresh "$name" ||
+		step "configuring the $name kernel" "$GMEMU_LOGS/kernel-$name-config.log" configure "$name"
 	[[ -f $out/vmlinux ]] || say "the first build of the $name kernel takes about 10 minutes on 2 cores"
 	step "building the $name kernel" "$GMEMU_LOGS/kernel-$name-build.log" compile "$name"
 	echo "$stamp" >"$out/.gmemu-stamp"
