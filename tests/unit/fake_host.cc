@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fake_host.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+
+#include "guest_copy.h"
+
+FakeHost::FakeHost(uint64_t ram_size) : size_(ram_size)
+{
+    void *memory =
+        mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        throw std::bad_alloc();
+    ram_ = static_cast<std::byte *>(memory);
+}
+
+FakeHost::~FakeHost()
+{
+    munmap(ram_, size_);
+}
+
+gmemu_host_ops FakeHost::ops() const
+{
+    gmemu_host_ops ops{};
+    ops.abi = GMEMU_CORE_ABI;
+    ops.dma_read = dma_read;
+    ops.dma_write = dma_write;
+    ops.dma_map = dma_map;
+    ops.dma_unmap = dma_unmap;
+    ops.msix = msix;
+    ops.log = log;
+    ops.thread_enter = thread_enter;
+    ops.thread_exit = thread_exit;
+    return ops;
+}
+
+bool FakeHost::logged(const std::string &text) const
+{
+    std::lock_guard lock(mutex_);
+    return std::any_of(lines_.begin(), lines_.end(),
+                       [&](const std::string &line) { return line.find(text) != std::string::npos; });
+}
+
+bool FakeHost::dma_read(void *opaque, uint64_t bus, void *buf, uint64_t len)
+{
+    FakeHost &host = self(opaque);
+    if (!host.inside(bus, len))
+        return false;
+    gmemu::guest_copy(static_cast<std::byte *>(buf), host.at(bus), len);
+    return true;
+}
+
+bool FakeHost::dma_write(void *opaque, uint64_t bus, const void *buf, uint64_t len)
+{
+    FakeHost &host = self(opaque);
+    if (!host.inside(bus, len))
+        return false;
+    gmemu::guest_copy(host.at(bus), static_cast<const std::byte *>(buf), len);
+    return true;
+}
+
+void *FakeHost::dma_map(void *opaque, uint64_t bus, uint64_t *len, bool)
+{
+    FakeHost &host = self(opaque);
+    if (host.refuse_maps_ || !host.inside(bus, 1))
+        return nullptr;
+    *len = std::min(*len, kRamBase + host.size_ - bus);
+    host.mappings_++;
+    return host.at(bus);
+}
+
+void FakeHost::dma_unmap(void *opaque, void *, uint64_t, bool write, uint64_t written)
+{
+    FakeHost &host = self(opaque);
+    host.mappings_--;
+    if (write)
+        host.written_ += written;
+}
+
+void FakeHost::msix(void *opaque, unsigned int vector)
+{
+    self(opaque).msix_[vector]++;
+}
+
+void FakeHost::log(void *opaque, gmemu_log_level, const char *text)
+{
+    FakeHost &host = self(opaque);
+    std::lock_guard lock(host.mutex_);
+    host.lines_.emplace_back(text);
+}
+
+void FakeHost::thread_enter(void *opaque, const char *)
+{
+    self(opaque).threads_++;
+}
+
+void FakeHost::thread_exit(void *opaque)
+{
+    self(opaque).threads_--;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// An embedder for tests: RAM at bus address kRamBase, nothing elsewhere.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "gmemu_core.h"
+#include "gmemu_regs.h"
+
+class FakeHost {
+public:
+    static constexpr uint64_t kRamBase = 0x100000000;
+
+    explicit FakeHost(uint64_t ram_size);
+    ~FakeHost();
+    FakeHost(const FakeHost &) = delete;
+    FakeHost &operator=(const FakeHost &) = delete;
+
+    gmemu_host_ops ops() const;
+
+    // RAM as the guest's CPUs see it: atomic, because harts see it too.
+    template <class T>
+    T load(uint64_t bus) const
+    {
+        return __atomic_load_n(reinterpret_cast<const T *>(at(bus)), __ATOMIC_ACQUIRE);
+    }
+    template <class T>
+    void store(uint64_t bus, T value)
+    {
+        __atomic_store_n(reinterpret_cast<T *>(at(bus)), value, __ATOMIC_RELEASE);
+    }
+    std::byte *at(uint64_t bus) const { return ram_ + (bus - kRamBase); }
+    bool inside(uint64_t bus, uint64_t len) const
+    {
+        return bus >= kRamBase && len <= size_ && bus - kRamBase <= size_ - len;
+    }
+    uint64_t size() const { return size_; }
+
+    unsigned interrupts(unsigned vector) const { return msix_[vector].load(); }
+    int mappings() const { return mappings_.load(); }
+    unsigned threads() const { return static_cast<unsigned>(threads_.load()); }
+    uint64_t written_bytes() const { return written_.load(); }
+    bool logged(const std::string &text) const;  // a line that contains it
+    void refuse_maps(bool refuse) { refuse_maps_ = refuse; }  // DMA by copying only
+
+private:
+    static FakeHost &self(void *opaque) { return *static_cast<FakeHost *>(opaque); }
+    static bool dma_read(void *opaque, uint64_t bus, void *buf, uint64_t len);
+    static bool dma_write(void *opaque, uint64_t bus, const void *buf, uint64_t len);
+    static void *dma_map(void *opaque, uint64_t bus, uint64_t *len, bool write);
+    static void dma_unmap(void *opaque, void *host, uint64_t len, bool write, uint64_t written);
+    static void msix(void *opaque, unsigned int vector);
+    static void log(void *opaque, gmemu_log_level level, const char *text);
+    static void thread_enter(void *opaque, const char *name);
+    static void thread_exit(void *opaque);
+
+    uint64_t size_;
+    std::byte *ram_;
+    std::array<std::atomic<unsigned>, GMEMU_NUM_VECTORS> msix_{};
+    std::atomic<int> mappings_{0};
+    std::atomic<int> threads_{0};
+    std::atomic<uint64_t> written_{0};
+    std::atomic<bool> refuse_maps_{false};
+    mutable std::mutex mutex_;
+    std::vector<std::string> lines_;
+};
