@@ -160,6 +160,10 @@ static void gmemu_msix_bh(void *opaque)
 
 static void gmemu_log(void *opaque, enum gmemu_log_level level, const char *text)
 {
+    /* The core may say its name itself. */
+    if (g_str_has_prefix(text, "gmemu: ")) {
+        text += strlen("gmemu: ");
+    }
     switch (level) {
     case GMEMU_LOG_ERROR:
         /* The launcher knows a dead device by these words. */
