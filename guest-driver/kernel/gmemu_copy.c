@@ -2,7 +2,9 @@
 /*
  * The copy engine, with which GMEM moves pages between system memory and local
  * DRAM. A ring of descriptors; each list ends with a fence, which the device
- * writes to memory, errors of the list included, and which raises an interrupt.
+ * writes to memory, errors of the list included. Most lists are short and done
+ * before anybody could go to sleep: an interrupt comes only when the waiter asks
+ * for it, with a second fence.
  *
  * A fence slot belongs to one list from gmemu_gm_copy() to the end of
  * gmemu_gm_copy_wait(). The cookie is the value the fence will have, and the slot.
@@ -22,14 +24,16 @@
 #define GMEMU_COPY_CHUNK (GMEMU_COPY_RING / 2 - 1)
 #define GMEMU_COPY_SLOTS 64
 #define GMEMU_COPY_SLOT_BITS 6
-/* How long to look at the fence before sleeping: a page or two takes no longer. */
+/* Fences that are there for their interrupt go here; nobody reads it. */
+#define GMEMU_COPY_NO_SLOT GMEMU_COPY_SLOTS
+/* How long to look at the fence before sleeping. */
 #define GMEMU_COPY_SPIN_NS 20000
 
 /**
  * struct gmemu_copy - the copy engine
  * @lock: Protects the ring, @put and @seq.
  * @ring: struct gmemu_copy_desc[].
- * @fences: struct gmemu_copy_fence[], one for each slot.
+ * @fences: struct gmemu_copy_fence[], one for each slot, and one more.
  * @wait: Woken by the completion interrupt and when a slot becomes free.
  * @used: Slots in use; atomic bit operations.
  * @put: Next descriptor to write.
@@ -98,6 +102,21 @@ static void gmemu_copy_put(struct gmemu_copy *copy, const struct gmemu_copy_desc
 	copy->put = (copy->put + 1) & (GMEMU_COPY_RING - 1);
 }
 
+/* The lock is held and there is room. */
+static void gmemu_copy_put_fence(struct gmemu_device *gdev, unsigned int slot, u64 value, bool irq)
+{
+	struct gmemu_copy *copy = gdev->copy;
+	struct gmemu_copy_desc desc = {
+		.src = value,
+		.dst = copy->fences.bus + slot * sizeof(struct gmemu_copy_fence),
+		.op = GMEMU_COPY_OP_FENCE,
+		.flags = irq ? GMEMU_COPY_IRQ : 0,
+	};
+
+	gmemu_copy_put(copy, &desc);
+	gmemu_write(gdev, GMEMU_REG_COPY_PUT, copy->put);
+}
+
 static u8 gmemu_copy_flags(unsigned int flags)
 {
 	return (flags & GM_COPY_SRC_DEV ? GMEMU_COPY_SRC_LOCAL : 0) |
@@ -108,7 +127,6 @@ static int gmemu_copy_submit(struct gmemu_device *gdev, const struct gm_copy *li
 			     unsigned int nr, unsigned int slot, u64 *seq)
 {
 	struct gmemu_copy *copy = gdev->copy;
-	struct gmemu_copy_desc desc;
 	unsigned int i;
 	int ret;
 
@@ -117,7 +135,7 @@ static int gmemu_copy_submit(struct gmemu_device *gdev, const struct gm_copy *li
 	if (ret)
 		goto out;
 	for (i = 0; i < nr; i++) {
-		desc = (struct gmemu_copy_desc) {
+		struct gmemu_copy_desc desc = {
 			.src = list[i].src,
 			.dst = list[i].dst,
 			.len = list[i].size,
@@ -128,14 +146,7 @@ static int gmemu_copy_submit(struct gmemu_device *gdev, const struct gm_copy *li
 		gmemu_copy_put(copy, &desc);
 	}
 	*seq = ++copy->seq;
-	desc = (struct gmemu_copy_desc) {
-		.src = *seq,
-		.dst = copy->fences.bus + slot * sizeof(struct gmemu_copy_fence),
-		.op = GMEMU_COPY_OP_FENCE,
-		.flags = GMEMU_COPY_IRQ,
-	};
-	gmemu_copy_put(copy, &desc);
-	gmemu_write(gdev, GMEMU_REG_COPY_PUT, copy->put);
+	gmemu_copy_put_fence(gdev, slot, *seq, false);
 out:
 	mutex_unlock(&copy->lock);
 	return ret;
@@ -146,6 +157,17 @@ static bool gmemu_copy_done(struct gmemu_copy *copy, unsigned int slot, u64 seq)
 	return READ_ONCE(gmemu_copy_fence(copy, slot)->value) == seq;
 }
 
+/* An interrupt when all that was submitted so far is done. */
+static void gmemu_copy_ask_irq(struct gmemu_device *gdev)
+{
+	struct gmemu_copy *copy = gdev->copy;
+
+	mutex_lock(&copy->lock);
+	if (!gmemu_copy_room(gdev, copy, 1))
+		gmemu_copy_put_fence(gdev, GMEMU_COPY_NO_SLOT, 0, true);
+	mutex_unlock(&copy->lock);
+}
+
 static int gmemu_copy_wait_fence(struct gmemu_device *gdev, unsigned int slot, u64 seq)
 {
 	struct gmemu_copy *copy = gdev->copy;
@@ -153,6 +175,8 @@ static int gmemu_copy_wait_fence(struct gmemu_device *gdev, unsigned int slot, u
 
 	while (!gmemu_copy_done(copy, slot, seq) && ktime_get_ns() < end)
 		cpu_relax();
+	if (!gmemu_copy_done(copy, slot, seq))
+		gmemu_copy_ask_irq(gdev);
 	wait_event_timeout(copy->wait, gmemu_copy_done(copy, slot, seq) || gmemu_is_lost(gdev),
 			   msecs_to_jiffies(GMEMU_TIMEOUT_MS));
 	if (!gmemu_copy_done(copy, slot, seq)) {
@@ -257,7 +281,7 @@ int gmemu_copy_init(struct gmemu_device *gdev)
 	if (ret)
 		goto free;
 	ret = gmemu_dma_alloc(gdev, &copy->fences,
-			      sizeof(struct gmemu_copy_fence) * GMEMU_COPY_SLOTS);
+			      sizeof(struct gmemu_copy_fence) * (GMEMU_COPY_SLOTS + 1));
 	if (ret)
 		goto free_ring;
 	gdev->copy = copy;
