@@ -111,6 +111,7 @@ private:
     void read_messages(int fd);
     void signals();
     void limit(Clock::time_point when) { deadline_ = deadline_ ? std::min(*deadline_, when) : when; }
+    bool check_is_fatal() const;
     bool complete() const;
     void conclude();
     void keep_artifacts(std::string_view command);
@@ -286,7 +287,10 @@ void Session::read_messages(int fd)
     messages_open_ = read_channel(fd, chunk);
     result_.qemu_messages += chunk;
     message_lines_.feed(chunk, [this](std::string_view line) {
-        if (is_device_fatal_line(line) && !fatal_) {
+        const bool stopped =
+            is_device_fatal_line(line) || (check_is_fatal() && is_contract_violation_line(line));
+
+        if (stopped && !fatal_) {
             fatal_ = true;
             limit(Clock::now() + kFatalGrace);
         }
@@ -308,6 +312,12 @@ void Session::signals()
             interrupted_by_ = static_cast<int>(info.ssi_signo);
         }
     }
+}
+
+/* With check=fatal the device stops at the first violation of its contract. */
+bool Session::check_is_fatal() const
+{
+    return std::find(options_.device.begin(), options_.device.end(), "check=fatal") != options_.device.end();
 }
 
 /* The program's end is known, and all it wrote has been passed on. */
