@@ -35,6 +35,8 @@ void Processor::activate(uint16_t id, const gmemu_msg &create)
 	const auto &args = create.u.queue_create;
 	Queue &queue = queues_[id];
 
+	// The number's last user may have left faults behind.
+	hal::mmio_write(GMEMU_M_QP_FORGET, id);
 	queue = Queue{};
 	queue.state = Queue::State::active;
 	queue.id = id;
@@ -56,6 +58,7 @@ void Processor::destroy(Queue &queue)
 	completed.clear(queue.id);
 	failed.clear(queue.id);
 	harts_.kill_queue(queue.id);
+	hal::mmio_write(GMEMU_M_QP_FORGET, queue.id);
 	if (drained(queue))
 		idle_draining.set(queue.id);
 }
@@ -401,6 +404,7 @@ void Processor::fail(Queue &queue, const gmemu_msg &error)
 	issuable_.clear(queue.id);
 	depending_.clear(queue.id);
 	parked_.clear(queue.id);
+	hal::mmio_write(GMEMU_M_QP_FORGET, queue.id);
 	harts_.kill_queue(queue.id);
 }
 

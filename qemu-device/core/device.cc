@@ -31,7 +31,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
       mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
       invalidator_(registers_, host_, mmu_, faults_),
       copy_(registers_, host_, dram_, checker_, errors_, engine_gate_),
-      mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, errors_, harts_)
+      mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, faults_, errors_, harts_)
 {
     AsymmetricBarrier::init();
     engine_gate_.hold(HoldReason::kDisabled);

@@ -149,6 +149,12 @@ void FaultUnit::park(const Fault &fault)
     parked->entry = post(fault, GMEMU_ENGINE_QP, fault.queue.value);
 }
 
+void FaultUnit::forget_queue(QueueId queue)
+{
+    std::lock_guard lock(mutex_);
+    parked_[queue.value % GMEMU_MAX_QUEUES].fill(Parked());
+}
+
 // --------------------------------------------------------- replay and cancel
 
 void FaultUnit::replay()

@@ -84,6 +84,9 @@ public:
         uint32_t client = 0;
     };
     std::optional<Overdue> overdue();
+    // A queue is created or gone: what its packet processor waited for is void.
+    void forget_queue(QueueId queue);
+
     bool anything_outstanding();
     void restart_overdue();  // time has stood still for software: count from now
 

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "compute_hart.h"
 #include "doorbells.h"
+#include "fault_unit.h"
 #include "host.h"
 #include "mailbox.h"
 #include "mgmt_irq.h"
@@ -22,10 +23,10 @@ namespace gmemu {
 class MgmtRegisters {
 public:
     MgmtRegisters(RegisterFile &registers, const Host &host, const DeviceClock &clock, MgmtIrq &irq,
-                  Doorbells &doorbells, Mailbox &mailbox, DeviceErrors &errors,
+                  Doorbells &doorbells, Mailbox &mailbox, FaultUnit &faults, DeviceErrors &errors,
                   const std::vector<std::unique_ptr<ComputeHart>> &harts)
         : registers_(registers), host_(host), clock_(clock), irq_(irq), doorbells_(doorbells), mailbox_(mailbox),
-          errors_(errors), harts_(harts)
+          faults_(faults), errors_(errors), harts_(harts)
     {
     }
 
@@ -48,6 +49,7 @@ private:
     MgmtIrq &irq_;
     Doorbells &doorbells_;
     Mailbox &mailbox_;
+    FaultUnit &faults_;
     DeviceErrors &errors_;
     const std::vector<std::unique_ptr<ComputeHart>> &harts_;
     std::atomic<uint64_t> hart_events_{0};

@@ -621,6 +621,7 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_M_F2H_PUT 0x0b0u /* RW: a write raises GMEMU_VEC_MAILBOX */
 #define GMEMU_M_F2H_GET 0x0b8u /* RO */
 #define GMEMU_M_HART_EVENTS 0x0c0u /* RW1C: bit n: hart n halted since cleared */
+#define GMEMU_M_QP_FORGET 0x0c8u /* WO: queue; its faults (engine QP) are no longer outstanding, nor cancelled */
 #define GMEMU_M_DOORBELL_PENDING(w) (0x100u + 8u * (w)) /* RW1C: 256 bits */
 #define GMEMU_M_DOORBELL(q) (0x1000u + 8u * (q)) /* RO: last value written */
 #define GMEMU_M_HART(n) (0x10000u + 0x200u * (n)) /* block of hart n */

@@ -168,6 +168,7 @@ void FakeMachine::mmio_write(uint32_t offset, uint64_t value)
 	case GMEMU_M_H2F_GET: h2f_get_ = static_cast<uint32_t>(value); break;
 	case GMEMU_M_F2H_PUT: f2h_put_ = static_cast<uint32_t>(value); break;
 	case GMEMU_M_HART_EVENTS: hart_events_ &= ~value; break;
+	case GMEMU_M_QP_FORGET: forgotten.push_back(static_cast<uint32_t>(value)); break;
 	default: throw std::logic_error("write of an unknown register");
 	}
 }

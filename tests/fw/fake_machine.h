@@ -74,6 +74,7 @@ public:
 	uint64_t contract = (GMEMU_VERSION_MAJOR << 16) | GMEMU_VERSION_MINOR;
 	uint64_t fw_status = 0;
 	uint32_t f2h_log2 = 6;
+	std::vector<uint32_t> forgotten; // queues, by GMEMU_M_QP_FORGET
 	std::string console;
 
 	// ---- for the HAL

@@ -565,6 +565,7 @@ TEST_CASE("destroying a queue waits until its harts have halted", "[firmware]")
 	b.fw->poll();
 	CHECK(b.machine.harts[0].kill);
 	CHECK(b.machine.harts[1].kill);
+	CHECK(b.machine.forgotten == std::vector<uint32_t>{0, 1, 0});
 	CHECK_FALSE(b.received(GMEMU_MSG_ACK));
 	b.machine.halt(0, GMEMU_HCAUSE_KILLED);
 	b.fw->poll();
