@@ -11,8 +11,8 @@
 #   kernel.sh dir base|debug      print where a kernel is built
 #   kernel.sh fresh base|debug    exit code 0 if that kernel needs no building
 #
-# A kernel directory is a complete kbuild output: vmlinux, arch/x86/boot/bzImage,
-# and what `make -C DIR M=...` needs for an external module. Paths are fixed, so
+# A kernel directory is a complete kbuild output: vmlinux, modules, and what
+# `make -C DIR M=...` needs for an external module. Paths are fixed, so
 # that ccache and kbuild make a rebuild short; a hash over everything that goes
 # in makes it nothing at all when there is nothing to do.
 set -euo pipefail
@@ -173,8 +173,9 @@ config_fresh() {
 
 compile() {
 	local out=$DIR/$1
-	nice make -C "$SRC" O="$out" CC='ccache gcc' -j"$GMEMU_JOBS" vmlinux bzImage modules 2>&1 |
-		counted 1950 kernel
+	# No bzImage: QEMU starts vmlinux itself, by its PVH entry.
+	make -C "$SRC" O="$out" CC='ccache gcc' -j"$GMEMU_JOBS" vmlinux modules 2>&1 |
+		counted 1850 kernel
 }
 
 build() {
@@ -182,7 +183,10 @@ build() {
 	if [[ -f $SRC/.gmemu-version ]] && kernel_fresh "$name"; then return; fi
 	cache_lock kernel
 	source_tree
-	if kernel_fresh "$name"; then return; fi
+	if kernel_fresh "$name"; then
+		cache_unlock
+		return
+	fi
 	rm -f "$out/.gmemu-stamp"
 	stamp=$(kernel_inputs "$name")
 	[[ -d $out ]] || need_space 4 "$GMEMU_CACHE"
@@ -191,6 +195,7 @@ build() {
 	[[ -f $out/vmlinux ]] || say "the first build of the $name kernel takes about 10 minutes on 2 cores"
 	step "building the $name kernel" "$GMEMU_LOGS/kernel-$name-build.log" compile "$name"
 	echo "$stamp" >"$out/.gmemu-stamp"
+	cache_unlock
 }
 
 # kbuild puts its output beside a module's sources. So they are copied, with the

@@ -79,6 +79,8 @@ cache_lock() {
 	}
 }
 
+cache_unlock() { exec 9>&-; }
+
 # counted TOTAL WHAT: copy standard input to standard output and show on file
 # descriptor 3 how far a build has come; TOTAL is an estimate.
 counted() {

@@ -95,7 +95,7 @@ make_headers() {
 	local targets
 	run_configure "$DIR/headers" "${HEADER_OPTIONS[@]}"
 	mapfile -t targets < <(ninja -t targets all | sed -n 's/^\(.*\.h\): .*/\1/p' | grep -vE '^(tests|qga|target)/')
-	nice ninja -j"$GMEMU_JOBS" "${targets[@]}"
+	ninja -j"$GMEMU_JOBS" "${targets[@]}"
 }
 
 headers() {
@@ -174,7 +174,7 @@ configure_intree() {
 
 ninja_intree() {
 	cd "$DIR/build"
-	nice ninja -j"$GMEMU_JOBS" qemu-system-x86_64 | ninja_progress
+	ninja -j"$GMEMU_JOBS" qemu-system-x86_64 | ninja_progress
 }
 
 # Meson makes thin archives, which only name their members; this one travels.
