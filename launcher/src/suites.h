@@ -2,6 +2,7 @@
 /* The test suites, each in a file of its own. */
 #pragma once
 
+#include "ktap.h"
 #include "paths.h"
 #include "test_runner.h"
 
@@ -23,5 +24,9 @@ std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &optio
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */
 std::vector<TestGroup> planted_bug_suites(const Paths &paths, const TestOptions &options);
+
+/* One result for each line of KTAP; @log goes to the failures. */
+void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,
+                 TestReport &report);
 
 } // namespace gmemu

@@ -10,7 +10,9 @@
  * loads that. Otherwise it says what is wrong, where a missing symbol would just
  * fail the loader.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdint.h>
@@ -61,7 +63,7 @@ int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
 		return fail("this program exports no QEMU functions; gmemu needs Debian's "
 			    "qemu-system-x86_64 10.0, or the QEMU that gmemu builds itself "
 			    "(./gmemu run --qemu intree)");
-	if (!dladdr((void *)&qemu_plugin_install, &self) || !self.dli_fname)
+	if (!dladdr(&qemu_plugin_version, &self) || !self.dli_fname)
 		return fail("cannot find out where the plugin lies");
 	slash = strrchr(self.dli_fname, '/');
 	snprintf(path, sizeof(path), "%.*sgmemu-qemu-%d.%d.so",
