@@ -126,7 +126,8 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	    hint != GM_FAULT_HINT_MARK_HOT)
 		migrate = false;
 	window = gm_policy_window(block->local, gm_vma_bounds(as, vma, addr),
-				  index, hint == GM_FAULT_HINT_MARK_HOT);
+				  index, hint == GM_FAULT_HINT_MARK_HOT ||
+					 (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
 	if (migrate)
 		for (i = move.first / GM_GRANULE_PAGES;
@@ -246,7 +247,8 @@ int gm_dev_fault_batch(struct gm_context *ctx, struct gm_fault_req *reqs,
 						     reqs[i].hint);
 		}
 		up_read(&as->use_lock);
-		mmput(mm);
+		/* Others' faults wait: no tearing down of a process in here. */
+		mmput_async(mm);
 		return GM_RET_SUCCESS;
 	}
 
@@ -298,7 +300,7 @@ int gm_dev_fault(struct mm_struct *mm, unsigned long addr, struct gm_dev *dev,
 		ret = gm_fault_timed(ctx, mm, addr, GM_ACCESS_ANY, hint);
 	up_read(&as->use_lock);
 
-	mmput(mm);
+	mmput_async(mm);
 	gm_as_put(as);
 	return ret;
 }

@@ -61,21 +61,29 @@ static void gm_flush_now(struct gm_context *ctx, struct gm_flush *flush)
 			      flush->end - flush->start);
 }
 
+/*
+ * CPU and device use the page at the same time, and several contexts may have
+ * it mapped: there is no owner to sync for. A device that is to map memory
+ * remotely has to be coherent.
+ */
+#define GM_REMOTE_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
+
 static bool gm_dma_map(struct gm_dev *dev, struct page *page, dma_addr_t *dma)
 {
 	if (!dev->dma_dev) {
 		*dma = page_to_phys(page);
 		return true;
 	}
-	*dma = dma_map_page(dev->dma_dev, page, 0, PAGE_SIZE,
-			    DMA_BIDIRECTIONAL);
+	*dma = dma_map_page_attrs(dev->dma_dev, page, 0, PAGE_SIZE,
+				  DMA_BIDIRECTIONAL, GM_REMOTE_ATTRS);
 	return !dma_mapping_error(dev->dma_dev, *dma);
 }
 
 static void gm_dma_unmap(struct gm_dev *dev, dma_addr_t dma)
 {
 	if (dev->dma_dev)
-		dma_unmap_page(dev->dma_dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		dma_unmap_page_attrs(dev->dma_dev, dma, PAGE_SIZE,
+				     DMA_BIDIRECTIONAL, GM_REMOTE_ATTRS);
 }
 
 /* The device cannot reach the page any more: forget it. */
