@@ -84,6 +84,9 @@ std::string kernel_command_line(const RunOptions &options)
     /* reboot=t: a triple fault ends QEMU, started with -no-reboot, at once and without ACPI. */
     std::string line = "console=ttyS0 panic=-1 oops=panic reboot=t random.trust_cpu=on kunit.enable=0";
 
+    /* A guest that gets no CPU for a while must not take that for broken hardware or a hang. */
+    line += " no_timer_check tsc=reliable watchdog_thresh=60";
+
     line += fmt::format(" firmware_class.path={}", protocol::kFirmwareDir);
     line += options.with_gmem ? " gmem=on" : " gmem=off";
     for (const std::string &word : options.append)
