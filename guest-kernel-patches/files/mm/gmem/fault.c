@@ -109,6 +109,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	unsigned int i, index = gm_block_index(addr);
 	unsigned long va = addr & GM_BLOCK_MASK;
 	bool write = gm_access_writes(access, vma);
+	u64 start = ktime_get_ns();
 	struct gm_as *as = ctx->as;
 	struct gm_thrash *thrash;
 	struct gm_window window, move;
@@ -129,10 +130,6 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 				  index, hint == GM_FAULT_HINT_MARK_HOT ||
 					 (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
-	if (migrate)
-		for (i = move.first / GM_GRANULE_PAGES;
-		     i < DIV_ROUND_UP(move.end, GM_GRANULE_PAGES); i++)
-			gm_thrash_arrived(&block->thrash[i], jiffies);
 	mutex_unlock(&as->map_lock);
 
 	if (migrate &&
@@ -147,6 +144,15 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 				    migrate);
 		if (ret != GM_RET_RETRY)
 			break;
+	}
+
+	if (migrate && !ret) {
+		mutex_lock(&as->map_lock);
+		for (i = move.first / GM_GRANULE_PAGES;
+		     i < DIV_ROUND_UP(move.end, GM_GRANULE_PAGES); i++)
+			gm_thrash_arrived(&block->thrash[i], start,
+					  ktime_get_ns());
+		mutex_unlock(&as->map_lock);
 	}
 	return ret;
 }

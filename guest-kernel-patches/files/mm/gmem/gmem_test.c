@@ -401,27 +401,44 @@ static void window_without_what_is_there(struct kunit *test)
 static void thrash_takes_a_row_of_quick_bounces(struct kunit *test)
 {
 	struct gm_thrash thrash = {};
-	unsigned long now = jiffies;
+	u64 now = 1;
 	int i;
 
-	KUNIT_EXPECT_FALSE(test, gm_thrash_remote(&thrash, now));
+	KUNIT_EXPECT_FALSE(test, gm_thrash_left(&thrash, now));
+	KUNIT_EXPECT_FALSE(test, gm_thrash_remote(&thrash, jiffies));
 	/* Slow ones never count. */
 	for (i = 0; i < 100; i++) {
-		gm_thrash_arrived(&thrash, now);
-		now += HZ;
+		gm_thrash_arrived(&thrash, now, now + NSEC_PER_MSEC);
+		now += NSEC_PER_SEC;
 		KUNIT_EXPECT_FALSE(test, gm_thrash_left(&thrash, now));
 	}
 	for (i = 0; i < 100; i++) {
-		gm_thrash_arrived(&thrash, now);
-		now++;
+		gm_thrash_arrived(&thrash, now, now + NSEC_PER_MSEC);
+		now += 2 * NSEC_PER_MSEC;
 		if (gm_thrash_left(&thrash, now))
 			break;
-		KUNIT_EXPECT_FALSE(test, gm_thrash_remote(&thrash, now));
+		KUNIT_EXPECT_FALSE(test, gm_thrash_remote(&thrash, jiffies));
 	}
 	KUNIT_EXPECT_LT(test, i, 100);
-	KUNIT_EXPECT_TRUE(test, gm_thrash_remote(&thrash, now));
+	KUNIT_EXPECT_TRUE(test, gm_thrash_remote(&thrash, jiffies));
 	/* Not for ever. */
-	KUNIT_EXPECT_FALSE(test, gm_thrash_remote(&thrash, now + 10 * HZ));
+	KUNIT_EXPECT_FALSE(test, gm_thrash_remote(&thrash, jiffies + 10 * HZ));
+}
+
+static void thrash_takes_its_time_from_the_machine(struct kunit *test)
+{
+	struct gm_thrash thrash = {};
+	u64 now = 1;
+	int i;
+
+	/* Half a second to arrive, a second to stay: that is bouncing. */
+	for (i = 0; i < 100; i++) {
+		gm_thrash_arrived(&thrash, now, now + NSEC_PER_SEC / 2);
+		now += NSEC_PER_SEC * 3 / 2;
+		if (gm_thrash_left(&thrash, now))
+			break;
+	}
+	KUNIT_EXPECT_LT(test, i, 100);
 }
 
 static struct kunit_case gmem_cases[] = {
@@ -442,6 +459,7 @@ static struct kunit_case gmem_cases[] = {
 	KUNIT_CASE(window_stays_within_the_vma),
 	KUNIT_CASE(window_without_what_is_there),
 	KUNIT_CASE(thrash_takes_a_row_of_quick_bounces),
+	KUNIT_CASE(thrash_takes_its_time_from_the_machine),
 	{}
 };
 

@@ -2,6 +2,7 @@
 /*
  * The way back: the CPU touches what is in device memory.
  */
+#include <linux/ktime.h>
 #include <linux/migrate.h>
 #include <linux/pagemap.h>
 
@@ -40,7 +41,7 @@ static void gm_host_fault_note(struct mm_struct *mm, unsigned long addr,
 				&block->thrash[index / GM_GRANULE_PAGES];
 
 			gm_count(ctx, host_faults, 1);
-			if (gm_thrash_left(thrash, jiffies) && !as->dead) {
+			if (gm_thrash_left(thrash, ktime_get_ns()) && !as->dead) {
 				gm_count(ctx, thrash, 1);
 				schedule_delayed_work(&as->thrash_work,
 						      thrash->remote_until -

@@ -84,13 +84,15 @@ struct gm_hnode {
 
 /**
  * struct gm_thrash - does a granule bounce between CPU and device
- * @arrived: When it came to the device last, in jiffies.
- * @remote_until: Until when it is left in system memory, if @remote.
+ * @arrived: When it came to the device last, in ns.
+ * @cost: How long the device waited for it then, in ns.
+ * @remote_until: Until when it is left in system memory, if @remote; jiffies.
  * @bounces: How often in a row it left again soon after it had arrived.
  * @remote: It bounced too often.
  */
 struct gm_thrash {
-	unsigned long arrived;
+	u64 arrived;
+	u64 cost;
 	unsigned long remote_until;
 	u8 bounces;
 	bool remote;
@@ -195,8 +197,8 @@ struct gm_window gm_policy_window(const unsigned long *resident,
 				  bool hot);
 struct gm_window gm_policy_trim(const unsigned long *resident,
 				struct gm_window window, unsigned int index);
-void gm_thrash_arrived(struct gm_thrash *thrash, unsigned long now);
-bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now);
+void gm_thrash_arrived(struct gm_thrash *thrash, u64 start, u64 now);
+bool gm_thrash_left(struct gm_thrash *thrash, u64 now);
 bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now);
 
 /* copy.c */

@@ -8,12 +8,17 @@
 #include <kunit/visibility.h>
 #include <linux/bitmap.h>
 #include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/log2.h>
 
 #include "internal.h"
 
-/* Bouncing: leaving this soon after arrival, this often in a row. */
-#define GM_THRASH_INTERVAL	(HZ / 10)
+/*
+ * Bouncing: leaving this soon after arrival, this often in a row. On a machine
+ * that is slow or emulated, soon is measured by what the arrival has cost.
+ */
+#define GM_THRASH_INTERVAL	(100 * NSEC_PER_MSEC)
+#define GM_THRASH_COST_FACTOR	16
 #define GM_THRASH_BOUNCES	8
 /* How long it is left alone then. */
 #define GM_THRASH_REMOTE	HZ
@@ -99,24 +104,29 @@ EXPORT_SYMBOL_IF_KUNIT(gm_policy_trim);
 /**
  * gm_thrash_arrived - a granule was moved to the device
  * @thrash: Its record.
- * @now: jiffies.
+ * @start: When the device asked for it, in ns.
+ * @now: When it got it.
  */
-void gm_thrash_arrived(struct gm_thrash *thrash, unsigned long now)
+void gm_thrash_arrived(struct gm_thrash *thrash, u64 start, u64 now)
 {
 	thrash->arrived = now;
+	thrash->cost = now - start;
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_thrash_arrived);
 
 /**
  * gm_thrash_left - the CPU took a granule back
  * @thrash: Its record.
- * @now: jiffies.
+ * @now: In ns.
  *
  * Return: true if it is now to be left in system memory for a while.
  */
-bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now)
+bool gm_thrash_left(struct gm_thrash *thrash, u64 now)
 {
-	if (time_after(now, thrash->arrived + GM_THRASH_INTERVAL)) {
+	u64 soon = max_t(u64, GM_THRASH_INTERVAL,
+			 GM_THRASH_COST_FACTOR * thrash->cost);
+
+	if (!thrash->arrived || now - thrash->arrived > soon) {
 		thrash->bounces = 0;
 		return false;
 	}
@@ -124,7 +134,7 @@ bool gm_thrash_left(struct gm_thrash *thrash, unsigned long now)
 		return false;
 	thrash->bounces = 0;
 	thrash->remote = true;
-	thrash->remote_until = now + GM_THRASH_REMOTE;
+	thrash->remote_until = jiffies + GM_THRASH_REMOTE;
 	return true;
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_thrash_left);

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,13 +219,13 @@ TEST_F(gmem, hot_takes_the_block_with_one_leaf)
 
 TEST_F(gmem, zero_page_first)
 {
-	volatile uint64_t *p = anon_block(2 * MIB);
+	uint64_t *p = anon_block(2 * MIB);
 
-	EXPECT_EQ(0, p[0]);
-	ASSERT_EQ(0, dev_read(self->fd, (void *)p, self->buf, PAGE));
+	EXPECT_EQ(0, __atomic_load_n(p, __ATOMIC_RELAXED));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, PAGE));
 	EXPECT_EQ(0, ((uint64_t *)self->buf)[0]);
 	((uint64_t *)self->buf)[0] = 7;
-	ASSERT_EQ(0, dev_write(self->fd, (void *)p, self->buf, 8));
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 8));
 	EXPECT_EQ(7, p[0]);
 	EXPECT_EQ(0, p[512]);
 }
@@ -700,7 +699,7 @@ TEST_F(gmem, failing_enter)
 
 struct adder {
 	int fd;
-	_Atomic uint64_t *p;
+	uint64_t *p;
 	unsigned int n;
 	int err;
 };
@@ -711,7 +710,7 @@ static void *cpu_adds(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < a->n; i++)
-		atomic_fetch_add(a->p, 1);
+		__atomic_fetch_add(a->p, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -725,7 +724,7 @@ static void *dev_adds(void *arg)
 
 TEST_F_TIMEOUT(gmem, atomics_from_both_sides, 300)
 {
-	_Atomic uint64_t *p = anon_block(2 * MIB);
+	uint64_t *p = anon_block(2 * MIB);
 	struct adder cpu = { .p = p, .n = 2000000 };
 	struct adder dev = { .fd = self->fd, .p = p, .n = 20000 };
 	struct adder dev2 = dev;
@@ -757,11 +756,11 @@ static void *cpu_writes(void *arg)
 
 	for (r = 1; r <= w->rounds && !w->err; r++)
 		for (i = 0; i < w->pages; i++) {
-			volatile uint64_t *word = &w->p[i * 512 + w->id];
+			uint64_t *word = &w->p[i * 512 + w->id];
 
-			if (*word != r - 1)
+			if (__atomic_load_n(word, __ATOMIC_RELAXED) != r - 1)
 				w->err = 1;
-			*word = r;
+			__atomic_store_n(word, r, __ATOMIC_RELAXED);
 		}
 	return NULL;
 }
