@@ -102,7 +102,7 @@ public:
 
 private:
     static constexpr size_t kEntries = 256;
-    static constexpr uint64_t kNoTag = 1; // no address under any alignment mask of a page tag
+    static constexpr uint64_t kNoTag = ~0ull; // alignment masks leave the middle bits 0
 
     struct Entry {
         std::array<std::atomic<uint64_t>, 4> tag;

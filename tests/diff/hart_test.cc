@@ -6,6 +6,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <chrono>
+#include <mutex>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -354,6 +356,61 @@ TEST_CASE("code beyond the cache's size runs, block by block", "[hart]")
         CHECK(s.pc == kCodeBase + memory.size() - 2);
         CHECK(cpu.state().instret == memory.size() / 2 - 1);
     }
+}
+
+TEST_CASE("random bytes as code end in a stop", "[hart]")
+{
+    // Code and data in one region with a guard on both sides: what gets out of
+    // it shows under the address sanitizer, and in the guards.
+    constexpr uint64_t kGuard = 2 * kPageSize;
+    constexpr uint64_t kSize = 4 * kPageSize;
+    std::mt19937_64 random(20250101);
+    std::vector<std::byte> memory(kSize + 2 * kGuard);
+    unsigned stops[8] = {};
+    std::mutex mutex;
+    HartControl *running = nullptr;
+    std::atomic<bool> done{false};
+    // Ends endless loops.
+    std::thread stopper([&] {
+        while (!done) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            std::lock_guard lock(mutex);
+            if (running)
+                running->request_stop();
+        }
+    });
+    for (int round = 0; round < 300; round++) {
+        for (size_t i = 0; i < kSize; i += 8) {
+            const uint64_t v = random();
+            std::memcpy(memory.data() + kGuard + i, &v, 8);
+        }
+        FlatPort port({{kCodeBase, kSize, memory.data() + kGuard}});
+        Cpu<FlatPort> cpu(port);
+        {
+            std::lock_guard lock(mutex);
+            running = &port.control();
+        }
+        for (unsigned start = 0; start < 64; start++) {
+            cpu.reset(kCodeBase + start * 64);
+            for (uint64_t &x : cpu.state().x)
+                x = kCodeBase + random() % kSize;
+            cpu.state().x[0] = 0;
+            port.control().clear_stop();
+            const Stop s = cpu.run();
+            stops[static_cast<unsigned>(s.reason)]++;
+            CHECK(cpu.state().x[0] == 0);
+        }
+        std::lock_guard lock(mutex);
+        running = nullptr;
+    }
+    done = true;
+    stopper.join();
+    for (size_t i = 0; i < kGuard; i++) {
+        REQUIRE(memory[i] == std::byte{0});
+        REQUIRE(memory[kGuard + kSize + i] == std::byte{0});
+    }
+    CHECK(stops[static_cast<unsigned>(StopReason::kPageFault)] > 0);
+    CHECK(stops[static_cast<unsigned>(StopReason::kIllegal)] > 0);
 }
 
 // Machine mode: FlatPort, a device register, and a user address space that is

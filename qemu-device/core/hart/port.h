@@ -81,6 +81,8 @@ private:
 //       Walks the tables and enters the translation in the L1 TLB. Must not
 //       block on a fault: it returns kFault, run() returns kPageFault with the
 //       state of before the instruction, and calling run() again retries.
+//       Of all these calls only this one and the mmio calls may do floating
+//       point: the others run with the hart's FP environment.
 //   control() -> HartControl &
 //   timestamp() -> uint64_t                      the time CSR
 //   csr_read(csr, uint64_t &value) -> bool       custom CSRs; false: illegal
