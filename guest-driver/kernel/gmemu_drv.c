@@ -37,6 +37,15 @@ static const char * const gmemu_check_names[GMEMU_CHK_MAX] = {
 	[GMEMU_CHK_CTX_LIVE] = "CTX_LIVE: context changed without invalidation",
 };
 
+static const char * const gmemu_error_names[] = {
+	[GMEMU_ERR_NONE] = "none",
+	[GMEMU_ERR_DMA] = "DMA to an address that is no memory, or bus mastering is off",
+	[GMEMU_ERR_BAD_REG] = "bad register access",
+	[GMEMU_ERR_FIRMWARE] = "firmware refused or crashed",
+	[GMEMU_ERR_COPY] = "copy descriptor refused",
+	[GMEMU_ERR_CONTRACT] = "contract violation, and the checker is set to fatal",
+};
+
 /**
  * gmemu_dma_alloc - allocate coherent memory, zeroed
  * @gdev: The device.
@@ -176,7 +185,8 @@ static irqreturn_t gmemu_error_thread(int irq, void *data)
 	gmemu_note_violation(gdev);
 	gmemu_fault_drain_nonreplayable(gdev);
 	if (error) {
-		dev_err(gdev->drm.dev, "device error %u, 0x%llx\n", error,
+		dev_err(gdev->drm.dev, "device error %u (%s), 0x%llx\n", error,
+			error < ARRAY_SIZE(gmemu_error_names) ? gmemu_error_names[error] : "?",
 			gmemu_read64(gdev, GMEMU_REG_ERROR_INFO));
 		gmemu_write(gdev, GMEMU_REG_ERROR, 0);
 	}

@@ -117,7 +117,8 @@ struct gmemu_mbox {
 /**
  * struct gmemu_inval - the invalidation unit
  * @lock: Protects the operand registers, @issued and @done.
- * @issued: Sequence number of the last command.
+ * @issued: Sequence number of the last command. Only the driver issues commands,
+ *	each of which gets the next number, so that INV_SEQ need not be read.
  * @done: The last one known to be complete.
  */
 struct gmemu_inval {

@@ -54,8 +54,12 @@ static unsigned int gmemu_fault_read(struct gmemu_device *gdev, struct gmemu_fau
 		WRITE_ONCE(entry->valid, 0);
 		ring->get = (ring->get + 1) & ((1u << GMEMU_FAULT_RING_LOG2) - 1);
 	}
-	/* Releases the entries, and arms the interrupt even if there were none. */
-	gmemu_write(gdev, ring->reg + GMEMU_FAULT_GET, ring->get);
+	/*
+	 * Releases the entries and arms the interrupt. If there were none, it is
+	 * armed: it fired for entries that were taken together with others since.
+	 */
+	if (nr)
+		gmemu_write(gdev, ring->reg + GMEMU_FAULT_GET, ring->get);
 	return nr;
 }
 
@@ -311,6 +315,20 @@ static void gmemu_fault_batch_serve(struct gmemu_device *gdev, struct gmemu_faul
 		gmemu_replay(gdev, false);
 }
 
+/*
+ * The ring was fuller than a batch: was it too full? A dropped fault is written
+ * again after the next replay, which the batch may not have had.
+ */
+static void gmemu_fault_overflow(struct gmemu_device *gdev, struct gmemu_fault_ring *ring)
+{
+	u32 status = gmemu_read(gdev, ring->reg + GMEMU_FAULT_STATUS);
+
+	if (!(status & GMEMU_FAULT_STATUS_OVERFLOW))
+		return;
+	gmemu_write(gdev, ring->reg + GMEMU_FAULT_STATUS, GMEMU_FAULT_STATUS_OVERFLOW);
+	gmemu_replay(gdev, false);
+}
+
 /**
  * gmemu_fault_thread - interrupt thread of the replayable ring
  * @irq: Interrupt number.
@@ -323,23 +341,14 @@ irqreturn_t gmemu_fault_thread(int irq, void *data)
 	struct gmemu_device *gdev = data;
 	struct gmemu_fault_ring *ring = &gdev->faults[GMEMU_FAULT_RING_REPLAYABLE];
 	unsigned int nr;
-	u32 status;
 
 	while (!gmemu_is_lost(gdev)) {
 		nr = gmemu_fault_read(gdev, ring, gdev->batch->entries, GMEMU_FAULT_BATCH);
 		if (!nr)
 			break;
 		gmemu_fault_batch_serve(gdev, gdev->batch, nr);
-		/*
-		 * A dropped entry needs no care of its own: its access was stalled
-		 * like the others, and the replay wrote it again.
-		 */
-		status = gmemu_read(gdev, ring->reg + GMEMU_FAULT_STATUS);
-		if (status & GMEMU_FAULT_STATUS_OVERFLOW) {
-			gmemu_write(gdev, ring->reg + GMEMU_FAULT_STATUS,
-				    GMEMU_FAULT_STATUS_OVERFLOW);
-			gmemu_replay(gdev, false);
-		}
+		if (nr == GMEMU_FAULT_BATCH)
+			gmemu_fault_overflow(gdev, ring);
 		cond_resched();
 	}
 	return IRQ_HANDLED;

@@ -50,36 +50,46 @@ static bool gmemu_inval_reached(struct gmemu_device *gdev, u32 seq, u32 *done)
 	}
 }
 
+/* Have a free slot for one more command; the lock is held. */
+static bool gmemu_inval_slot(struct gmemu_device *gdev)
+{
+	struct gmemu_inval *inval = &gdev->inval;
+
+	if (inval->issued - inval->done < GMEMU_INV_IN_FLIGHT)
+		return true;
+	return gmemu_inval_reached(gdev, inval->issued - GMEMU_INV_IN_FLIGHT + 1, &inval->done);
+}
+
+static int gmemu_inval_lost(struct gmemu_device *gdev)
+{
+	gmemu_lose(gdev, "an invalidation command was not completed");
+	return -ENODEV;
+}
+
+/* A command that has operands, or only a context; wait until it is complete. */
 static int gmemu_inval_command(struct gmemu_device *gdev, u32 cmd, u32 ctx, u64 va, u64 size)
 {
 	struct gmemu_inval *inval = &gdev->inval;
-	bool ok = true;
 	u32 seq, done;
+	bool ok;
 
 	/* A lost device was reset: it has no translation to forget. */
 	if (gmemu_is_lost(gdev))
 		return -ENODEV;
 
 	spin_lock(&inval->lock);
-	if (inval->issued - inval->done >= GMEMU_INV_IN_FLIGHT)
-		ok = gmemu_inval_reached(gdev, inval->issued - GMEMU_INV_IN_FLIGHT + 1,
-					 &inval->done);
+	ok = gmemu_inval_slot(gdev);
 	if (ok) {
 		gmemu_write64(gdev, GMEMU_REG_INV_VA, va);
 		gmemu_write64(gdev, GMEMU_REG_INV_SIZE, size);
 		gmemu_write(gdev, GMEMU_REG_INV_CTX, ctx);
 		gmemu_write(gdev, GMEMU_REG_INV_CMD, cmd);
-		inval->issued = gmemu_read(gdev, GMEMU_REG_INV_SEQ);
+		inval->issued++;
 	}
 	seq = inval->issued;
 	spin_unlock(&inval->lock);
-
-	if (ok)
-		ok = gmemu_inval_reached(gdev, seq, &done);
-	if (!ok) {
-		gmemu_lose(gdev, "an invalidation command was not completed");
-		return -ENODEV;
-	}
+	if (!ok || !gmemu_inval_reached(gdev, seq, &done))
+		return gmemu_inval_lost(gdev);
 
 	spin_lock(&inval->lock);
 	if ((s32)(done - inval->done) > 0)
@@ -122,19 +132,35 @@ int gmemu_inval_ctx(struct gmemu_device *gdev, u32 ctx)
 /**
  * gmemu_replay - let every stalled access try again
  * @gdev: The device.
- * @tried: Return only when each has been tried.
+ * @tried: Return only when each has been tried; otherwise the command is left to
+ *	the device.
  *
  * Return: 0, or -ENODEV when the device is lost.
  */
 int gmemu_replay(struct gmemu_device *gdev, bool tried)
 {
-	u32 op = tried ? GMEMU_INV_REPLAY_START_ACK_ALL : GMEMU_INV_REPLAY_START;
+	struct gmemu_inval *inval = &gdev->inval;
+	bool ok;
 
 	trace_gmemu_replay(tried);
 	if (gmemu_test_skip(gdev, &gmemu_test_skip_replay, "replay"))
 		return 0;
-	return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_NONE | op << GMEMU_INV_REPLAY_SHIFT,
-				   0, 0, 0);
+	if (tried)
+		return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_NONE |
+					   GMEMU_INV_REPLAY_START_ACK_ALL << GMEMU_INV_REPLAY_SHIFT,
+					   0, 0, 0);
+	if (gmemu_is_lost(gdev))
+		return -ENODEV;
+
+	spin_lock(&inval->lock);
+	ok = gmemu_inval_slot(gdev);
+	if (ok) {
+		gmemu_write(gdev, GMEMU_REG_INV_CMD, GMEMU_INV_SCOPE_NONE |
+			    GMEMU_INV_REPLAY_START << GMEMU_INV_REPLAY_SHIFT);
+		inval->issued++;
+	}
+	spin_unlock(&inval->lock);
+	return ok ? 0 : gmemu_inval_lost(gdev);
 }
 
 /**
