@@ -116,16 +116,33 @@ overlay() {
 }
 
 source_tree() {
+	mkdir -p "$GMEMU_CACHE/locks"
+	{
+		flock 7
+		prepare_source
+	} 7>"$GMEMU_CACHE/locks/kernel source"
+}
+
+prepare_source() {
 	if [[ ! -f $SRC/.gmemu-version ]]; then
 		need_space 5 "$GMEMU_CACHE"
 		apt_private_update
 		step "fetching the kernel source (150 MB)" "$GMEMU_LOGS/kernel-fetch.log" fetch
 		step "unpacking the kernel source" "$GMEMU_LOGS/kernel-unpack.log" unpack
 	fi
-	overlay >"$GMEMU_LOGS/kernel-overlay.log" 2>&1 || {
-		cat "$GMEMU_LOGS/kernel-overlay.log" >&2
+	# Quiet unless it fails: this runs before every build.
+	local rc=0
+	set +e
+	(
+		set -e
+		overlay
+	) >"$GMEMU_LOGS/kernel-overlay.log" 2>&1
+	rc=$?
+	set -e
+	if ((rc)); then
+		tail -n 25 "$GMEMU_LOGS/kernel-overlay.log" >&2
 		die "GMEM does not go into the kernel source; see above"
-	}
+	fi
 }
 
 # kbuild drops a line it cannot honour without a word. That must not go unseen,
@@ -181,7 +198,9 @@ compile() {
 build() {
 	local name=$1 out=$DIR/$1 stamp
 	if [[ -f $SRC/.gmemu-version ]] && kernel_fresh "$name"; then return; fi
-	cache_lock kernel
+	# The source is locked only while it changes: a long build of one kernel does
+	# not hold up the other.
+	cache_lock "$name kernel"
 	source_tree
 	if kernel_fresh "$name"; then
 		cache_unlock
@@ -194,7 +213,8 @@ build() {
 		step "configuring the $name kernel" "$GMEMU_LOGS/kernel-$name-config.log" configure "$name"
 	[[ -f $out/vmlinux ]] || say "the first build of the $name kernel takes about 10 minutes on 2 cores"
 	step "building the $name kernel" "$GMEMU_LOGS/kernel-$name-build.log" compile "$name"
-	echo "$stamp" >"$out/.gmemu-stamp"
+	# Who edits meanwhile gets another build next time.
+	if [[ $(kernel_inputs "$name") == "$stamp" ]]; then echo "$stamp" >"$out/.gmemu-stamp"; fi
 	cache_unlock
 }
 
@@ -223,12 +243,9 @@ module() {
 
 mkdir -p "$GMEMU_LOGS"
 case ${1:-} in
-source)
-	cache_lock kernel
-	source_tree
-	;;
+source) source_tree ;;
 config)
-	cache_lock kernel
+	cache_lock "${2:-base} kernel"
 	source_tree
 	step "configuring the ${2:-base} kernel" "$GMEMU_LOGS/kernel-${2:-base}-config.log" configure "${2:-base}"
 	;;
