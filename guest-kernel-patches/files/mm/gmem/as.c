@@ -110,6 +110,20 @@ static void gm_as_thrash_work(struct work_struct *work)
 }
 
 /**
+ * gm_as_thrash - note that a granule is left in system memory from now on
+ * @ctx: The context; map_lock of its address space held.
+ * @thrash: The granule's record.
+ */
+void gm_as_thrash(struct gm_context *ctx, const struct gm_thrash *thrash)
+{
+	lockdep_assert_held(&ctx->as->map_lock);
+	gm_count(ctx, thrash, 1);
+	if (!ctx->as->dead)
+		schedule_delayed_work(&ctx->as->thrash_work,
+				      thrash->remote_until - jiffies + 1);
+}
+
+/**
  * gm_as_create - share a range of the calling process's memory with devices
  * @begin: First address, page aligned.
  * @end: One past the last address, page aligned.

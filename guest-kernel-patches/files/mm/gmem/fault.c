@@ -114,7 +114,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	struct gm_thrash *thrash;
 	struct gm_window window, move;
 	struct gm_block *block;
-	unsigned int tries;
+	unsigned int tries, moved = 0;
 	int ret;
 
 	block = gm_block_get(ctx, addr);
@@ -135,7 +135,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	if (migrate &&
 	    gm_migrate_to_device(ctx, vma, block,
 				 va + move.first * PAGE_SIZE,
-				 va + move.end * PAGE_SIZE))
+				 va + move.end * PAGE_SIZE, &moved))
 		migrate = false;
 
 	/* A lost race is no reason to migrate again, and make others lose. */
@@ -144,6 +144,21 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 				    migrate);
 		if (ret != GM_RET_RETRY)
 			break;
+	}
+
+	/*
+	 * It came, and the CPU had it back before it was mapped. That can go on
+	 * for long, with both sides waiting for one word: share it instead.
+	 */
+	if (ret == GM_RET_MIGRATING && moved) {
+		mutex_lock(&as->map_lock);
+		gm_thrash_stop(thrash);
+		gm_as_thrash(ctx, thrash);
+		mutex_unlock(&as->map_lock);
+		window.first = index;
+		window.end = index + 1;
+		return gm_map_window(ctx, vma, block, addr, window, write,
+				     false);
 	}
 
 	if (migrate && !ret) {
@@ -187,7 +202,7 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		}
 		mmap_read_unlock(mm);
 
-		if (ret == GM_RET_MIGRATING) {
+		if (ret == GM_RET_MIGRATING || ret == GM_RET_PAGE_EXIST) {
 			migrations++;
 			ret = GM_RET_RETRY;
 		}

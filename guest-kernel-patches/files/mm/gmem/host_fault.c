@@ -41,12 +41,8 @@ static void gm_host_fault_note(struct mm_struct *mm, unsigned long addr,
 				&block->thrash[index / GM_GRANULE_PAGES];
 
 			gm_count(ctx, host_faults, 1);
-			if (gm_thrash_left(thrash, ktime_get_ns()) && !as->dead) {
-				gm_count(ctx, thrash, 1);
-				schedule_delayed_work(&as->thrash_work,
-						      thrash->remote_until -
-						      jiffies + 1);
-			}
+			if (gm_thrash_left(thrash, ktime_get_ns()))
+				gm_as_thrash(ctx, thrash);
 			if (!info->found) {
 				bitmap_complement(home, block->local,
 						  GM_BLOCK_PAGES);

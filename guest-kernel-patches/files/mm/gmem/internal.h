@@ -198,6 +198,7 @@ struct gm_window gm_policy_window(const unsigned long *resident,
 struct gm_window gm_policy_trim(const unsigned long *resident,
 				struct gm_window window, unsigned int index);
 void gm_thrash_arrived(struct gm_thrash *thrash, u64 start, u64 now);
+void gm_thrash_stop(struct gm_thrash *thrash);
 bool gm_thrash_left(struct gm_thrash *thrash, u64 now);
 bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now);
 
@@ -210,7 +211,7 @@ int gm_copy_to_host(struct gm_dev *dev, struct gm_migration *m,
 /* migrate.c */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
-			 unsigned long end);
+			 unsigned long end, unsigned int *moved);
 void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			 struct vm_area_struct *vma, unsigned long start);
 
@@ -235,6 +236,7 @@ extern const struct mmu_interval_notifier_ops gm_notifier_ops;
 /* as.c */
 struct gm_as *gm_as_find(struct mm_struct *mm, unsigned long addr,
 			 struct gm_dev *dev, unsigned int nth);
+void gm_as_thrash(struct gm_context *ctx, const struct gm_thrash *thrash);
 struct gm_context *gm_as_context(struct gm_as *as, struct gm_dev *dev);
 void gm_as_put(struct gm_as *as);
 

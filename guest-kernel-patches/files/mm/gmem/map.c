@@ -291,7 +291,7 @@ static int gm_break_cow(struct gm_context *ctx, unsigned long addr)
 		if (err != -EBUSY)
 			break;
 	}
-	return err ? gm_hmm_ret(err) : GM_RET_MIGRATING;
+	return err ? gm_hmm_ret(err) : GM_RET_PAGE_EXIST;
 }
 
 /* What pmap_enter() is to be told about one page. */
@@ -474,9 +474,10 @@ static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
  * @want_local: Answer GM_RET_MIGRATING if the page is not in device memory, and
  *	leave alone those of @window that are not.
  *
- * Return: GM_RET_SUCCESS; GM_RET_RETRY after a race; GM_RET_MIGRATING if the
- * page has changed so that it is worth while to try and migrate it (again);
- * GM_RET_PERM, GM_RET_NOMEM, GM_RET_IO, GM_RET_KILLED.
+ * Return: GM_RET_SUCCESS; GM_RET_RETRY after a race; GM_RET_MIGRATING if
+ * @want_local and the page is in system memory; GM_RET_PAGE_EXIST if COW was
+ * broken, so that there is a new page to migrate; GM_RET_PERM, GM_RET_NOMEM,
+ * GM_RET_IO, GM_RET_KILLED.
  */
 int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 		  struct gm_block *block, unsigned long addr,

@@ -28,6 +28,7 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
  * @block: The block the range lies in.
  * @start: First address, page aligned.
  * @end: One past the last, within the VMA and the block.
+ * @moved: Out: how many pages were migrated.
  *
  * Best effort: pages that are pinned, locked, of another kind or already there
  * stay where they are, and the caller finds out when it maps the range.
@@ -36,7 +37,7 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
  */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
-			 unsigned long end)
+			 unsigned long end, unsigned int *moved)
 {
 	unsigned int offset = gm_block_index(start);
 	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
@@ -53,6 +54,7 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 	};
 	int ret;
 
+	*moved = 0;
 	/* Before any page is locked: eviction has pages of its own to lock. */
 	if (gm_hnode_nr_free(dev) < nr && !gm_evict(dev, nr))
 		return GM_RET_NOMEM;
@@ -100,6 +102,7 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 	gm_count(ctx, pages_to_device, copied);
 	gm_count(ctx, bytes_to_device, copied * PAGE_SIZE);
 	gm_count(ctx, pages_zeroed, zeroed);
+	*moved = copied + zeroed;
 	trace_gmem_to_device(dev->id, start, nr, copied + zeroed);
 out:
 	gm_migration_free(m);

@@ -115,6 +115,17 @@ void gm_thrash_arrived(struct gm_thrash *thrash, u64 start, u64 now)
 EXPORT_SYMBOL_IF_KUNIT(gm_thrash_arrived);
 
 /**
+ * gm_thrash_stop - leave a granule in system memory for a while
+ * @thrash: Its record.
+ */
+void gm_thrash_stop(struct gm_thrash *thrash)
+{
+	thrash->bounces = 0;
+	thrash->remote = true;
+	thrash->remote_until = jiffies + GM_THRASH_REMOTE;
+}
+
+/**
  * gm_thrash_left - the CPU took a granule back
  * @thrash: Its record.
  * @now: In ns.
@@ -132,9 +143,7 @@ bool gm_thrash_left(struct gm_thrash *thrash, u64 now)
 	}
 	if (++thrash->bounces < GM_THRASH_BOUNCES)
 		return false;
-	thrash->bounces = 0;
-	thrash->remote = true;
-	thrash->remote_until = jiffies + GM_THRASH_REMOTE;
+	gm_thrash_stop(thrash);
 	return true;
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_thrash_left);
