@@ -135,7 +135,7 @@ enum gm_access {
 #define GM_PROT_ATOMIC	BIT(3)
 #define GM_PROT_DEV	BIT(4)
 
-/**
+/*
  * gm dev cap defines a composable flag to describe the capabilities of a device.
  *
  * @GM_DEV_CAP_REPLAYABLE: Memory accesses can be replayed to recover page faults.
@@ -316,8 +316,6 @@ struct gm_mmu {
  * @gm_ctx_list: All contexts of the device, by gm_context.gm_dev_link.
  * @registered_hnodes: Ids of the hnodes gm_dev_register_physmem() made.
  * @dma_dev: The driver sets it right after gm_dev_create().
- * @lock: Protects @current_ctx, @gm_ctx_list and @registered_hnodes; outside of
- *	mmap_lock, taken by no fault and no notifier.
  */
 struct gm_dev {
 	int id;
@@ -330,9 +328,8 @@ struct gm_dev {
 	struct device *dma_dev;
 
 	/* private: */
-	struct mutex lock;
-	struct list_head link;
-	struct list_head hnodes;	/* protected by hnode_lock */
+	struct mutex lock;		/* lists and masks; no fault takes it */
+	struct list_head hnodes;	/* also protected by gm_page_lock */
 };
 
 /**
@@ -416,12 +413,12 @@ struct gm_context {
  *	lock may be waited for.
  */
 struct gm_as {
-	spinlock_t lock;
+	spinlock_t lock;		/* changes of gm_ctx_list */
 	unsigned long start_va;
 	unsigned long end_va;
 	struct list_head gm_ctx_list;
 	struct mm_struct *mm;
-	struct mutex map_lock;
+	struct mutex map_lock;		/* page tables and TLBs */
 
 	/* private: */
 	struct gm_as *next;		/* in mm->gm_as; gm_as_list_lock */

@@ -34,16 +34,15 @@ static int gm_lookup_pmd(pmd_t *pmdp, unsigned long addr, unsigned long next,
 			 struct mm_walk *walk)
 {
 	struct gm_mapping *mapping = walk->private;
+	pmd_t pmd = pmdp_get_lockless(pmdp);
 	pte_t *ptep, pte;
 	swp_entry_t entry;
 	spinlock_t *ptl; /* of the page table */
 
-	ptl = pmd_trans_huge_lock(pmdp, walk->vma);
-	if (ptl) {
-		if (pmd_present(*pmdp))
-			gm_mapping_of_page(mapping, pmd_page(*pmdp) +
-					   ((addr & ~PMD_MASK) >> PAGE_SHIFT));
-		spin_unlock(ptl);
+	/* Huge pages are never device pages, and nothing else of it is read. */
+	if (pmd_trans_huge(pmd)) {
+		mapping->flag = GM_PAGE_CPU;
+		mapping->page = pmd_page(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
 		return 0;
 	}
 

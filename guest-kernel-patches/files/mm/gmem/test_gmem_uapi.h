@@ -17,6 +17,7 @@
  * @hint: enum gm_fault_hint for the faults that happen on the way.
  * @access: With TEST_GMEM_FAULT: enum gm_access, or ~0 for gm_dev_fault().
  * @ret: Out: enum gm_ret of the fault that ended it.
+ * @pad: Not used.
  */
 struct test_gmem_op {
 	__u64 addr;
