@@ -14,11 +14,6 @@ Invalidator::Invalidator(RegisterFile &registers, const Host &host, Mmu &mmu, Fa
         submit(static_cast<uint32_t>(value));
         return false;
     });
-    registers_.on_write(GMEMU_REG_INV_VA, [this](uint64_t value) {
-        if (value >> 48)
-            registers_.bad_value(GMEMU_REG_INV_VA, value, "beyond 48 bits");
-        return true;
-    });
     registers_.on_read(GMEMU_REG_INV_SEQ, [this]() -> uint64_t {
         std::lock_guard lock(mutex_);
         return seq_;
