@@ -132,7 +132,7 @@ plant() {
 
 		gmemu_core = declare_dependency(
 		  include_directories: include_directories('gmemu'),
-		  link_args: [get_option('prefix') / 'lib/libgmemu_core.a', '-lstdc++'])
+		  link_args: [get_option('prefix') / 'lib/libgmemu_core.a', '-lfmt', '-lstdc++'])
 		system_ss.add(when: 'CONFIG_GMEMU', if_true: [files('gmemu/gmemu-pci.c'), gmemu_core])
 	END
 	# The few devices of a machine without default devices.
@@ -154,11 +154,11 @@ plant() {
 	END
 }
 
-intree_stamp() { hash_words "$(cat "$SRC/.gmemu-version")" "${INTREE_OPTIONS[@]}" "$(declare -f plant)"; }
+intree_stamp() { hash_words "$(cat "$SRC/.gmemu-version")" "${INTREE_OPTIONS[@]}"; }
 
 # All that decides what the finished program is.
 intree_inputs() {
-	hash_words "$(intree_stamp)" "$(hash_of "$1" "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
+	hash_words "$(intree_stamp)" "$(declare -f plant)" "$(hash_of "$1" "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
 }
 
 intree_fresh() {
