@@ -264,14 +264,18 @@ static int gm_hmm_ret(int err)
 }
 
 /* Bringing a page home is one step, copying a shared page another. */
-#define GM_COW_STEPS	16
+#define GM_FAULT_IN_STEPS	16
 
 /*
- * The page is in device memory and the CPU could not write to it without a
- * fault: shared after fork, or write protected for another reason. Do what the
- * CPU would do, which ends with a writable page in system memory.
+ * Do what the CPU would do for an access to this one page. Device memory comes
+ * home unless it is @owner's.
+ *
+ * hmm_range_fault() brings in everything from the page that is wanted to the end
+ * of its range, behind the end of a file and all: a window is only ever looked
+ * at, and one page at a time asked for.
  */
-static int gm_break_cow(struct gm_context *ctx, unsigned long addr)
+static int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
+		       void *owner)
 {
 	unsigned long pfn = 0;
 	struct hmm_range range = {
@@ -279,19 +283,57 @@ static int gm_break_cow(struct gm_context *ctx, unsigned long addr)
 		.start = addr & PAGE_MASK,
 		.end = (addr & PAGE_MASK) + PAGE_SIZE,
 		.hmm_pfns = &pfn,
-		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
-		/* Nobody's: device memory has to come home. */
-		.dev_private_owner = NULL,
+		.default_flags = HMM_PFN_REQ_FAULT |
+				 (write ? HMM_PFN_REQ_WRITE : 0),
+		.dev_private_owner = owner,
 	};
 	int err, i;
 
-	for (i = 0; i < GM_COW_STEPS; i++) {
+	for (i = 0; i < GM_FAULT_IN_STEPS; i++) {
 		range.notifier_seq = mmu_interval_read_begin(range.notifier);
 		err = hmm_range_fault(&range);
 		if (err != -EBUSY)
 			break;
 	}
-	return err ? gm_hmm_ret(err) : GM_RET_PAGE_EXIST;
+	return err ? gm_hmm_ret(err) : GM_RET_SUCCESS;
+}
+
+/*
+ * See what the CPU's page table has of the window, with the page at @addr in it.
+ * A page in device memory that the CPU could not write to without a fault is
+ * shared after fork, or write protected for another reason: that ends with a
+ * writable page in system memory, and GM_RET_PAGE_EXIST.
+ */
+static int gm_look(struct gm_context *ctx, struct hmm_range *range,
+		   unsigned long addr, bool write)
+{
+	unsigned int nr = (range->end - range->start) >> PAGE_SHIFT;
+	unsigned int index = (addr - range->start) >> PAGE_SHIFT;
+	unsigned long pfn;
+	int ret, i;
+
+	for (i = 0; i < GM_FAULT_IN_STEPS; i++) {
+		memset(range->hmm_pfns, 0, nr * sizeof(*range->hmm_pfns));
+		range->notifier_seq = mmu_interval_read_begin(range->notifier);
+		ret = hmm_range_fault(range);
+		if (ret)
+			return gm_hmm_ret(ret);
+
+		pfn = range->hmm_pfns[index];
+		if (!(pfn & HMM_PFN_VALID) || (pfn & HMM_PFN_ERROR)) {
+			ret = gm_fault_in(ctx, addr, write, ctx->dev);
+		} else if (!write || (pfn & HMM_PFN_WRITE)) {
+			return GM_RET_SUCCESS;
+		} else if (gm_page_is_local(hmm_pfn_to_page(pfn), ctx->dev)) {
+			ret = gm_fault_in(ctx, addr, true, NULL);
+			return ret ?: GM_RET_PAGE_EXIST;
+		} else {
+			ret = gm_fault_in(ctx, addr, true, ctx->dev);
+		}
+		if (ret)
+			return ret;
+	}
+	return GM_RET_RETRY;
 }
 
 /* What pmap_enter() is to be told about one page. */
@@ -494,36 +536,20 @@ int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 		.notifier = &as->notifier,
 		.start = va + window.first * PAGE_SIZE,
 		.end = va + window.end * PAGE_SIZE,
-		.pfn_flags_mask = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
 		.dev_private_owner = ctx->dev,
 	};
 	struct page *page;
 	unsigned int i;
-	int ret, err;
+	int ret;
 
 	pfns = kcalloc(nr, sizeof(*pfns), GFP_KERNEL);
 	if (!pfns)
 		return GM_RET_NOMEM;
-	pfns[index] = HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0);
 	range.hmm_pfns = pfns;
-
-	range.notifier_seq = mmu_interval_read_begin(range.notifier);
-	err = hmm_range_fault(&range);
-	if (err) {
-		ret = gm_hmm_ret(err);
-		goto out;
-	}
-	ret = GM_RET_RETRY;
-	if (!(pfns[index] & HMM_PFN_VALID))
-		goto out;
-	ret = GM_RET_IO;
-	if (pfns[index] & HMM_PFN_ERROR)
+	ret = gm_look(ctx, &range, addr, write);
+	if (ret)
 		goto out;
 	page = hmm_pfn_to_page(pfns[index]);
-	if (write && !(pfns[index] & HMM_PFN_WRITE)) {
-		ret = gm_break_cow(ctx, addr);
-		goto out;
-	}
 	ret = GM_RET_MIGRATING;
 	if (want_local && !gm_page_is_local(page, ctx->dev))
 		goto out;

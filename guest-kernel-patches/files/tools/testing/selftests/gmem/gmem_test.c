@@ -506,6 +506,40 @@ TEST_F(gmem, files_are_mapped_remotely)
 	close(fd);
 }
 
+TEST_F(gmem, end_of_file_is_nearby)
+{
+	int fd = memfd_create("gmem", 0);
+	uint64_t *p, v = 35;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, dev_write(self->fd, p, &v, 8));
+	EXPECT_EQ(35, p[0]);
+	EXPECT_EQ(-EIO, dev_write(self->fd, (char *)p + PAGE, &v, 8));
+	close(fd);
+}
+
+TEST_F(gmem, neighbours_are_not_copied)
+{
+	int fd = memfd_create("gmem", 0);
+	uint64_t *p, v = 36;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, ftruncate(fd, 16 * PAGE));
+	p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, dev_write(self->fd, p, &v, 8));
+	v = 37;
+	ASSERT_EQ(8, pwrite(fd, &v, 8, 0));
+	ASSERT_EQ(8, pwrite(fd, &v, 8, PAGE));
+	EXPECT_EQ(36, p[0]);
+	/* Still the file's own page. */
+	EXPECT_EQ(37, p[PAGE / 8]);
+	close(fd);
+}
+
 TEST_F(gmem, private_file_is_copied_on_write)
 {
 	int fd = memfd_create("gmem", 0);
