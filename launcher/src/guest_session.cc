@@ -92,7 +92,7 @@ public:
 
 private:
     struct Channel {
-        SocketPair pair = make_socket_pair();
+        ChannelEnds pair = make_socket_pair();
         int ours() const { return pair.ours.get(); }
         int theirs() const { return pair.theirs.get(); }
     };
@@ -118,7 +118,9 @@ private:
 
     const Paths &paths_;
     const RunOptions &options_;
-    Channel console_, control_, stdin_, stdout_, stderr_;
+    /* A pipe: a serial port that cannot write at once drops characters. */
+    Channel console_{make_pipe_from_child()};
+    Channel control_, stdin_, stdout_, stderr_;
     Output out_{.fd = 1, .pending = {}}, err_{.fd = 2, .pending = {}};
     SignalFd signals_;
     LineSplitter control_lines_, console_lines_, message_lines_;
@@ -480,7 +482,7 @@ RunResult Session::run()
     if (options_.verbose)
         say(shell_quoted(line));
 
-    SocketPair messages = make_socket_pair();
+    ChannelEnds messages = make_pipe_from_child();
     std::optional<RawTerminal> raw;
     if (options_.pty) {
         const auto [rows, columns] = terminal_size(0);

@@ -27,12 +27,21 @@ void UniqueFd::reset()
     fd_ = -1;
 }
 
-SocketPair make_socket_pair()
+ChannelEnds make_socket_pair()
 {
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
         throw_errno("cannot make a socket pair");
+    return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+ChannelEnds make_pipe_from_child()
+{
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC))
+        throw_errno("cannot make a pipe");
     return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 

@@ -40,11 +40,15 @@ private:
     int fd_ = -1;
 };
 
-struct SocketPair {
+/* The two ends of a connection. */
+struct ChannelEnds {
     UniqueFd ours;
     UniqueFd theirs; /* inherited by a child program */
 };
-SocketPair make_socket_pair();
+ChannelEnds make_socket_pair();
+
+/* One way, from a child to us. */
+ChannelEnds make_pipe_from_child();
 
 /* A directory that is removed with all it holds. */
 class TempDir {

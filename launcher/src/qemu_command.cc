@@ -118,7 +118,8 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     add("-smp", std::to_string(options.cpus), "-m", options.memory);
     add("-kernel", input.kernel.string(), "-initrd", input.initramfs.string());
     add("-append", kernel_command_line(options));
-    add("-chardev", fmt::format("socket,id=console,fd={}", input.fds.console), "-serial", "chardev:console");
+    add("-add-fd", fmt::format("fd={},set=1", input.fds.console));
+    add("-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console");
     add("-device", "virtio-serial-pci");
     port("control", kPortControl, input.fds.control);
     port("stdin", kPortStdin, input.fds.in);

@@ -69,6 +69,8 @@ std::map<std::string, ProgramOutput> split_output(std::string_view out)
     return programs;
 }
 
+} // namespace
+
 void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,
                  TestReport &report)
 {

@@ -118,6 +118,19 @@ std::string dry_run()
     return {};
 }
 
+/* script(1) gives it a terminal; what is typed is what the shell reads. */
+std::string shell_on_terminal()
+{
+    const std::string command =
+        shell_quoted({self_path(), "shell", "--no-device", "--timeout", "60", "--", "sh"});
+    const Captured run = capture({"script", "-qec", command, "/dev/null"},
+                                 {.timeout_s = 90, .input = "tty; stty size\nexit 5\n"});
+
+    if (run.output.find("/dev/pts/") == std::string::npos)
+        return "the shell has no terminal: " + run.output;
+    return run.code == 5 ? "" : fmt::format("exit code {} instead of 5", run.code);
+}
+
 TestGroup plain_test(const std::string &name, std::function<std::string()> test)
 {
     return {{name}, [=](const auto &, TestReport &report) {
@@ -185,6 +198,7 @@ std::vector<TestGroup> launcher_suites(const Paths &, const TestOptions &o)
                   [](const Boot &b) { return b.out == "a b\n" ? "" : "output: " + b.out; }),
         boot_test(o, "launcher/two CPUs", {.program = {"nproc"}},
                   [](const Boot &b) { return b.out == "2\n" ? "" : "output: " + b.out; }),
+        plain_test("launcher/shell on a terminal", shell_on_terminal),
         plain_test("launcher/SIGTERM ends the guest", [] { return kill_launcher(SIGTERM); }),
         plain_test("launcher/SIGKILL ends the guest", [] { return kill_launcher(SIGKILL); }),
     };
