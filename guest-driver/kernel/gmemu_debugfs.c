@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/debug/accel/N/: what the device and the driver are doing.
+ * /sys/kernel/debug/accel/DEVICE/: what the device and the driver are doing.
  */
 #include <drm/drm_debugfs.h>
 #include <drm/drm_drv.h>
