@@ -614,6 +614,12 @@ static inline int gm_dev_fault_batch(struct gm_context *ctx,
 	return GM_RET_DISABLED;
 }
 
+static inline vm_fault_t gm_host_fault_locked(struct vm_fault *vmf,
+					      unsigned int order)
+{
+	return VM_FAULT_SIGBUS;
+}
+
 static inline int gm_as_create(unsigned long begin, unsigned long end,
 			       struct gm_as **new_as)
 {
