@@ -23,20 +23,17 @@ constexpr size_t signals_per_page = signal_page / sizeof(gmemu_signal);
 /* The context is locked. */
 bool more_signals(gmemu_context &context)
 {
-	Mapping page = Mapping::common(signal_page);
+    Mapping page = Mapping::common(signal_page);
 
-	if (!page)
-		return false;
-	for (size_t i = signals_per_page; i-- > 0;)
-		context.free_signals.push_back(page.at<gmemu_signal>(i * sizeof(gmemu_signal)));
-	context.signal_pages.push_back(std::move(page));
-	return true;
+    if (!page)
+        return false;
+    for (size_t i = signals_per_page; i-- > 0;)
+        context.free_signals.push_back(page.at<gmemu_signal>(i * sizeof(gmemu_signal)));
+    context.signal_pages.push_back(std::move(page));
+    return true;
 }
 
-std::atomic_ref<int64_t> value_of(gmemu_signal *signal)
-{
-	return std::atomic_ref<int64_t>(signal->value);
-}
+std::atomic_ref<int64_t> value_of(gmemu_signal *signal) { return std::atomic_ref<int64_t>(signal->value); }
 
 } // namespace
 
@@ -44,87 +41,83 @@ extern "C" {
 
 int gmemu_context_create(struct gmemu_device *device, struct gmemu_context **out)
 {
-	std::unique_ptr<gmemu_context> context(new (std::nothrow) gmemu_context);
-	drm_gmemu_ctx_create args{};
+    std::unique_ptr<gmemu_context> context(new (std::nothrow) gmemu_context);
+    drm_gmemu_ctx_create args{};
 
-	if (!context)
-		return fail(-ENOMEM, "out of memory");
-	const int ret = device_ioctl(*device, DRM_IOCTL_GMEMU_CTX_CREATE, &args);
-	switch (ret) {
-	case 0:
-		break;
-	case -ENODEV:
-		return gmemu_lib::fail_no_device(*device);
-	case -ENOSPC:
-		return fail(ret, "all contexts of the device are in use");
-	default:
-		return fail(ret, "cannot create a context: %s", strerror(-ret));
-	}
-	context->device = device;
-	context->id = args.ctx_id;
-	*out = context.release();
-	return 0;
+    if (!context)
+        return fail(-ENOMEM, "out of memory");
+    const int ret = device_ioctl(*device, DRM_IOCTL_GMEMU_CTX_CREATE, &args);
+    switch (ret) {
+    case 0: break;
+    case -ENODEV: return gmemu_lib::fail_no_device(*device);
+    case -ENOSPC: return fail(ret, "all contexts of the device are in use");
+    default: return fail(ret, "cannot create a context: %s", strerror(-ret));
+    }
+    context->device = device;
+    context->id = args.ctx_id;
+    *out = context.release();
+    return 0;
 }
 
 void gmemu_context_destroy(struct gmemu_context *context)
 {
-	drm_gmemu_ctx_destroy args{};
+    drm_gmemu_ctx_destroy args{};
 
-	if (!context)
-		return;
-	args.ctx_id = context->id;
-	device_ioctl(*context->device, DRM_IOCTL_GMEMU_CTX_DESTROY, &args);
-	delete context;
+    if (!context)
+        return;
+    args.ctx_id = context->id;
+    device_ioctl(*context->device, DRM_IOCTL_GMEMU_CTX_DESTROY, &args);
+    delete context;
 }
 
 int gmemu_signal_create(struct gmemu_context *context, int64_t value, struct gmemu_signal **out)
 {
-	const std::lock_guard guard(context->lock);
+    const std::lock_guard guard(context->lock);
 
-	if (context->free_signals.empty() && !more_signals(*context))
-		return fail(-ENOMEM, "no memory for signals");
-	gmemu_signal *signal = context->free_signals.back();
-	context->free_signals.pop_back();
-	*signal = gmemu_signal{};
-	value_of(signal).store(value, std::memory_order_release);
-	*out = signal;
-	return 0;
+    if (context->free_signals.empty() && !more_signals(*context))
+        return fail(-ENOMEM, "no memory for signals");
+    gmemu_signal *signal = context->free_signals.back();
+    context->free_signals.pop_back();
+    *signal = gmemu_signal{};
+    value_of(signal).store(value, std::memory_order_release);
+    *out = signal;
+    return 0;
 }
 
 void gmemu_signal_destroy(struct gmemu_context *context, struct gmemu_signal *signal)
 {
-	if (!signal)
-		return;
-	const std::lock_guard guard(context->lock);
-	context->free_signals.push_back(signal);
+    if (!signal)
+        return;
+    const std::lock_guard guard(context->lock);
+    context->free_signals.push_back(signal);
 }
 
 int64_t gmemu_signal_load(const struct gmemu_signal *signal)
 {
-	return value_of(const_cast<gmemu_signal *>(signal)).load(std::memory_order_acquire);
+    return value_of(const_cast<gmemu_signal *>(signal)).load(std::memory_order_acquire);
 }
 
 void gmemu_signal_store(struct gmemu_context *context, struct gmemu_signal *signal, int64_t value)
 {
-	value_of(signal).store(value, std::memory_order_release);
-	/* Any doorbell makes the firmware look at the barriers of every queue. */
-	const std::lock_guard guard(context->lock);
-	if (!context->queues.empty())
-		context->queues.front()->ring();
+    value_of(signal).store(value, std::memory_order_release);
+    /* Any doorbell makes the firmware look at the barriers of every queue. */
+    const std::lock_guard guard(context->lock);
+    if (!context->queues.empty())
+        context->queues.front()->ring();
 }
 
 void gmemu_signal_times(const struct gmemu_signal *signal, uint64_t *start_ns, uint64_t *end_ns)
 {
-	if (start_ns)
-		*start_ns = signal->start_ts;
-	if (end_ns)
-		*end_ns = signal->end_ts;
+    if (start_ns)
+        *start_ns = signal->start_ts;
+    if (end_ns)
+        *end_ns = signal->end_ts;
 }
 
 int gmemu_signal_wait(struct gmemu_queue *queue, struct gmemu_signal *signal, enum gmemu_condition condition,
-		      int64_t value, int64_t timeout_ns)
+                      int64_t value, int64_t timeout_ns)
 {
-	return gmemu_lib::queue_wait(*queue, &signal->value, condition, value, timeout_ns);
+    return gmemu_lib::queue_wait(*queue, &signal->value, condition, value, timeout_ns);
 }
 
 } // extern "C"

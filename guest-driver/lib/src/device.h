@@ -11,18 +11,18 @@
 #include "memory.h"
 
 struct gmemu_device {
-	gmemu_lib::Fd fd;
-	gmemu_info info{};
+    gmemu_lib::Fd fd;
+    gmemu_info info{};
 };
 
 struct gmemu_context {
-	gmemu_device *device = nullptr;
-	uint32_t id = 0;
+    gmemu_device *device = nullptr;
+    uint32_t id = 0;
 
-	std::mutex lock; /* protects what follows */
-	std::vector<gmemu_lib::Mapping> signal_pages;
-	std::vector<gmemu_signal *> free_signals;
-	std::vector<gmemu_queue *> queues;
+    std::mutex lock; /* protects what follows */
+    std::vector<gmemu_lib::Mapping> signal_pages;
+    std::vector<gmemu_signal *> free_signals;
+    std::vector<gmemu_queue *> queues;
 };
 
 namespace gmemu_lib {

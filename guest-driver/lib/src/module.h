@@ -10,22 +10,22 @@
 #include "memory.h"
 
 struct gmemu_kernel {
-	std::string name;
-	uint64_t entry = 0;
-	uint32_t args_size = 0;
-	uint32_t stack_size = 0;
+    std::string name;
+    uint64_t entry = 0;
+    uint32_t args_size = 0;
+    uint32_t stack_size = 0;
 };
 
 struct gmemu_module {
-	struct Function {
-		uint64_t start;
-		uint64_t size;
-		std::string name;
-	};
+    struct Function {
+        uint64_t start;
+        uint64_t size;
+        std::string name;
+    };
 
-	gmemu_lib::Mapping image;
-	std::vector<gmemu_kernel> kernels; /* not changed after loading */
-	std::vector<Function> functions;
+    gmemu_lib::Mapping image;
+    std::vector<gmemu_kernel> kernels; /* not changed after loading */
+    std::vector<Function> functions;
 };
 
 namespace gmemu_lib {

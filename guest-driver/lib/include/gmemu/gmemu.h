@@ -67,17 +67,17 @@ GMEMU_API const char *gmemu_strerror(int error);
 /* ---------------------------------------------------------------- device -- */
 
 struct gmemu_info {
-	uint32_t contract; /* version of the hardware contract, major << 16 | minor */
-	uint32_t fw_version; /* major << 16 | minor; 0: no firmware is running */
-	uint32_t cores; /* compute harts */
-	uint32_t max_queues;
-	uint64_t caps; /* GMEMU_CAP_* of gmemu_regs.h */
-	uint64_t dram_size; /* bytes of local DRAM that Linux manages */
-	uint32_t va_bits;
-	int32_t hnid; /* the hnode of the local DRAM; -1: none */
-	uint32_t vlen; /* bits of a vector register, 0: no vectors */
-	uint32_t gmem; /* 1: GMEM is on */
-	char path[64]; /* of the device node */
+    uint32_t contract;   /* version of the hardware contract, major << 16 | minor */
+    uint32_t fw_version; /* major << 16 | minor; 0: no firmware is running */
+    uint32_t cores;      /* compute harts */
+    uint32_t max_queues;
+    uint64_t caps;      /* GMEMU_CAP_* of gmemu_regs.h */
+    uint64_t dram_size; /* bytes of local DRAM that Linux manages */
+    uint32_t va_bits;
+    int32_t hnid;  /* the hnode of the local DRAM; -1: none */
+    uint32_t vlen; /* bits of a vector register, 0: no vectors */
+    uint32_t gmem; /* 1: GMEM is on */
+    char path[64]; /* of the device node */
 };
 
 /*
@@ -101,38 +101,35 @@ GMEMU_API void gmemu_context_destroy(struct gmemu_context *context);
 /* --------------------------------------------------------------- signals -- */
 
 enum gmemu_condition {
-	GMEMU_EQ = 0,
-	GMEMU_NE = 1,
-	GMEMU_LT = 2,
-	GMEMU_GE = 3,
+    GMEMU_EQ = 0,
+    GMEMU_NE = 1,
+    GMEMU_LT = 2,
+    GMEMU_GE = 3,
 };
 
-GMEMU_API int gmemu_signal_create(struct gmemu_context *context, int64_t value,
-				  struct gmemu_signal **signal);
+GMEMU_API int gmemu_signal_create(struct gmemu_context *context, int64_t value, struct gmemu_signal **signal);
 GMEMU_API void gmemu_signal_destroy(struct gmemu_context *context, struct gmemu_signal *signal);
 /* Acquire load. */
 GMEMU_API int64_t gmemu_signal_load(const struct gmemu_signal *signal);
 /* Release store, then tell the device's barrier packets to look again. */
-GMEMU_API void gmemu_signal_store(struct gmemu_context *context, struct gmemu_signal *signal,
-				  int64_t value);
+GMEMU_API void gmemu_signal_store(struct gmemu_context *context, struct gmemu_signal *signal, int64_t value);
 /* Device time, in ns, at which the last packet that completed to it started and ended. */
-GMEMU_API void gmemu_signal_times(const struct gmemu_signal *signal, uint64_t *start_ns,
-				  uint64_t *end_ns);
+GMEMU_API void gmemu_signal_times(const struct gmemu_signal *signal, uint64_t *start_ns, uint64_t *end_ns);
 
 /* ---------------------------------------------------------------- queues -- */
 
-#define GMEMU_QUEUE_OUT_OF_ORDER 1u /* packets of one queue may overlap; else each waits for the one before */
+#define GMEMU_QUEUE_OUT_OF_ORDER 1u /* packets of one queue may overlap; else each waits for the one before \
+                                     */
 
 struct gmemu_queue_options {
-	uint32_t packets; /* ring size, a power of two up to 65536; 0: 256 */
-	uint32_t flags; /* GMEMU_QUEUE_* */
-	size_t stack_size; /* of a kernel, bytes per hart; 0: 64 KiB */
+    uint32_t packets;  /* ring size, a power of two up to 65536; 0: 256 */
+    uint32_t flags;    /* GMEMU_QUEUE_* */
+    size_t stack_size; /* of a kernel, bytes per hart; 0: 64 KiB */
 };
 
 /* options: NULL for the defaults. */
-GMEMU_API int gmemu_queue_create(struct gmemu_context *context,
-				 const struct gmemu_queue_options *options,
-				 struct gmemu_queue **queue);
+GMEMU_API int gmemu_queue_create(struct gmemu_context *context, const struct gmemu_queue_options *options,
+                                 struct gmemu_queue **queue);
 /* What still runs on it is stopped, even a kernel that would never end. */
 GMEMU_API void gmemu_queue_destroy(struct gmemu_queue *queue);
 
@@ -141,27 +138,27 @@ GMEMU_API void gmemu_queue_destroy(struct gmemu_queue *queue);
  * -EIO: the queue has failed, see gmemu_queue_get_error(); -EINTR; -ENODEV: device lost.
  */
 GMEMU_API int gmemu_signal_wait(struct gmemu_queue *queue, struct gmemu_signal *signal,
-				enum gmemu_condition condition, int64_t value, int64_t timeout_ns);
+                                enum gmemu_condition condition, int64_t value, int64_t timeout_ns);
 /* Wait until all packets submitted so far are complete. Errors as above. */
 GMEMU_API int gmemu_queue_wait_idle(struct gmemu_queue *queue, int64_t timeout_ns);
 
 /* Why a queue stopped. */
 struct gmemu_queue_error {
-	uint32_t code; /* enum gmemu_queue_error_code of gmemu_regs.h; 0: it works */
-	uint32_t access; /* enum gmemu_fault_access */
-	uint32_t reason; /* enum gmemu_fault_reason */
-	uint32_t hart; /* 0xff: the queue processor */
-	uint64_t va;
-	uint64_t pc;
-	uint64_t arg;
-	uint64_t packet; /* number of the packet, counted from 0 */
+    uint32_t code;   /* enum gmemu_queue_error_code of gmemu_regs.h; 0: it works */
+    uint32_t access; /* enum gmemu_fault_access */
+    uint32_t reason; /* enum gmemu_fault_reason */
+    uint32_t hart;   /* 0xff: the queue processor */
+    uint64_t va;
+    uint64_t pc;
+    uint64_t arg;
+    uint64_t packet; /* number of the packet, counted from 0 */
 };
 
 GMEMU_API int gmemu_queue_get_error(struct gmemu_queue *queue, struct gmemu_queue_error *error);
 /*
  * The same in words, for example
- *   write to 0x7f12a4000010: the mapping does not allow it (hart 2, kernel saxpy, pc 0x7f12b8001080, packet 0)
- * Writes at most size bytes with the NUL; returns the length the full text has.
+ *   write to 0x7f12a4000010: the mapping does not allow it (hart 2, kernel saxpy, pc 0x7f12b8001080, packet
+ * 0) Writes at most size bytes with the NUL; returns the length the full text has.
  */
 GMEMU_API size_t gmemu_error_string(const struct gmemu_queue_error *error, char *text, size_t size);
 
@@ -176,7 +173,7 @@ GMEMU_API int gmemu_module_load(const void *image, size_t size, struct gmemu_mod
 GMEMU_API void gmemu_module_unload(struct gmemu_module *module);
 /* -ENOENT: the module has no kernel of this name. The kernel lives as long as the module. */
 GMEMU_API int gmemu_module_kernel(struct gmemu_module *module, const char *name,
-				  struct gmemu_kernel **kernel);
+                                  struct gmemu_kernel **kernel);
 GMEMU_API const char *gmemu_kernel_name(const struct gmemu_kernel *kernel);
 /* Number of kernels, and the i-th of them (NULL: there is none). */
 GMEMU_API size_t gmemu_module_kernel_count(const struct gmemu_module *module);
@@ -186,7 +183,7 @@ GMEMU_API struct gmemu_kernel *gmemu_module_kernel_at(struct gmemu_module *modul
 
 /* Sizes in work-items; a zero counts as 1. */
 struct gmemu_dim3 {
-	uint32_t x, y, z;
+    uint32_t x, y, z;
 };
 
 #define GMEMU_KERNARG_MAX 1024u
@@ -199,26 +196,25 @@ struct gmemu_dim3 {
  * queue has failed, -ENODEV.
  */
 GMEMU_API int gmemu_launch(struct gmemu_queue *queue, const struct gmemu_kernel *kernel,
-			   struct gmemu_dim3 grid, struct gmemu_dim3 workgroup, const void *args,
-			   size_t args_size, struct gmemu_signal *signal);
-GMEMU_API int gmemu_launch_1d(struct gmemu_queue *queue, const struct gmemu_kernel *kernel,
-			      uint32_t grid, uint32_t workgroup, const void *args, size_t args_size,
-			      struct gmemu_signal *signal);
+                           struct gmemu_dim3 grid, struct gmemu_dim3 workgroup, const void *args,
+                           size_t args_size, struct gmemu_signal *signal);
+GMEMU_API int gmemu_launch_1d(struct gmemu_queue *queue, const struct gmemu_kernel *kernel, uint32_t grid,
+                              uint32_t workgroup, const void *args, size_t args_size,
+                              struct gmemu_signal *signal);
 
 /* The device copies; the ranges must not overlap. */
 GMEMU_API int gmemu_copy(struct gmemu_queue *queue, void *dst, const void *src, size_t bytes,
-			 struct gmemu_signal *signal);
+                         struct gmemu_signal *signal);
 /* dst 8-byte aligned, bytes a multiple of 8. */
 GMEMU_API int gmemu_fill(struct gmemu_queue *queue, void *dst, uint64_t pattern, size_t bytes,
-			 struct gmemu_signal *signal);
+                         struct gmemu_signal *signal);
 
 #define GMEMU_BARRIER_ALL 0u /* later packets wait until every signal is 0 */
 #define GMEMU_BARRIER_ANY 1u /* ... until one signal is 0 */
 
 /* At most 5 signals; with none, it completes when all earlier packets are complete. */
-GMEMU_API int gmemu_barrier(struct gmemu_queue *queue, unsigned int mode,
-			    struct gmemu_signal *const *signals, unsigned int count,
-			    struct gmemu_signal *signal);
+GMEMU_API int gmemu_barrier(struct gmemu_queue *queue, unsigned int mode, struct gmemu_signal *const *signals,
+                            unsigned int count, struct gmemu_signal *signal);
 
 /* Write a 64-byte AQL packet as it is (its header last) and ring; for tests and runtimes. */
 GMEMU_API int gmemu_submit_raw(struct gmemu_queue *queue, const void *packet, uint64_t *index);
@@ -227,16 +223,16 @@ GMEMU_API int gmemu_submit_raw(struct gmemu_queue *queue, const void *packet, ui
 
 /* Counters of this device handle, monotonic but for pages_resident. Pages are 4 KiB. */
 struct gmemu_stats {
-	uint64_t faults;
-	uint64_t faults_deduped;
-	uint64_t faults_cancelled;
-	uint64_t replays;
-	uint64_t pages_to_device;
-	uint64_t pages_to_host;
-	uint64_t pages_mapped_remote;
-	uint64_t pages_zeroed_on_device;
-	uint64_t pages_resident;
-	uint64_t fault_ns;
+    uint64_t faults;
+    uint64_t faults_deduped;
+    uint64_t faults_cancelled;
+    uint64_t replays;
+    uint64_t pages_to_device;
+    uint64_t pages_to_host;
+    uint64_t pages_mapped_remote;
+    uint64_t pages_zeroed_on_device;
+    uint64_t pages_resident;
+    uint64_t fault_ns;
 };
 
 GMEMU_API int gmemu_get_stats(struct gmemu_device *device, struct gmemu_stats *stats);
