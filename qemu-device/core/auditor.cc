@@ -25,8 +25,9 @@ Disagreement compare(const TlbMeta &cached, const WalkResult &now)
         ((cached.pte ^ now.pte) & GMEMU_PTE_LOCAL))
         return Disagreement::kRemapped;
     uint64_t used = cached.pte & (GMEMU_PTE_R | GMEMU_PTE_X | GMEMU_PTE_ATOMIC);
-    if ((cached.pte & GMEMU_PTE_W) && (cached.pte & GMEMU_PTE_D))
-        used |= GMEMU_PTE_W | GMEMU_PTE_D;
+    // W is used once D is set. Software that clears D without an invalidation may not care for it.
+    if (cached.pte & GMEMU_PTE_D)
+        used |= cached.pte & GMEMU_PTE_W;
     return used & ~now.pte ? Disagreement::kRights : Disagreement::kNone;
 }
 

@@ -204,9 +204,15 @@ uint64_t CopyEngine::step(const gmemu_copy_desc &desc, uint64_t done, uint64_t l
 {
     uint64_t length = std::min({desc.len - done, limit, kChunk});
     const bool fill = desc.op == GMEMU_COPY_OP_FILL;
-    std::lock_guard lock(mapping_mutex_);
+    // A revocation does not wait for host_.map(); what was mapped before it is not used.
+    const uint64_t revocations = revocations_.load();
     Ref<HostMapping> source;
     Ref<HostMapping> target;
+    std::unique_lock lock(mapping_mutex_, std::defer_lock);
+    auto usable = [&] {
+        lock.lock();
+        return revocations == revocations_.load();
+    };
     const std::byte *src = nullptr;
     std::byte *dst = nullptr;
 
@@ -224,6 +230,8 @@ uint64_t CopyEngine::step(const gmemu_copy_desc &desc, uint64_t done, uint64_t l
         length &= ~7ull;
         if (!length)
             return step_bounced(desc, done, std::min<uint64_t>(desc.len - done, 8));
+        if (!usable())
+            return kRevoked;
         guest_fill(dst, desc.src, length);
     } else {
         if (desc.flags & GMEMU_COPY_SRC_LOCAL) {
@@ -235,6 +243,8 @@ uint64_t CopyEngine::step(const gmemu_copy_desc &desc, uint64_t done, uint64_t l
             length = std::min(length, source->length());
             src = source->base();
         }
+        if (!usable())
+            return kRevoked;
         guest_copy(dst, src, length);
     }
     if (target)
@@ -294,6 +304,8 @@ bool CopyEngine::work(uint64_t budget)
         if (budget == 0)
             return true;
         const uint64_t moved = step(desc_, done_, budget < 8 ? 8 : budget);
+        if (moved == kRevoked)
+            continue;
         if (!moved) {
             failed_++;
             errors_.raise(GMEMU_ERR_DMA, desc_.flags & GMEMU_COPY_DST_LOCAL ? desc_.src : desc_.dst);
@@ -335,6 +347,7 @@ void CopyEngine::run()
 
 void CopyEngine::revoke()
 {
+    revocations_.fetch_add(1);
     // A copy in progress holds the lock for at most one chunk.
     std::lock_guard lock(mapping_mutex_);
 }

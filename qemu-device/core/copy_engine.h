@@ -51,7 +51,8 @@ private:
     bool fetch(gmemu_copy_desc &desc);
     void finish_descriptor();
     const char *refuse(const gmemu_copy_desc &desc) const;
-    uint64_t step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit);  // bytes done, 0: failed
+    static constexpr uint64_t kRevoked = ~0ull;
+    uint64_t step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit);  // bytes done; 0: failed; kRevoked: again
     uint64_t step_bounced(const gmemu_copy_desc &desc, uint64_t done, uint64_t length);
     void fence(const gmemu_copy_desc &desc);
     bool has_work() const { return enabled_ && (put_ != get_ || have_); }
@@ -73,7 +74,8 @@ private:
     uint32_t get_ = 0;
 
     // Of whoever is active.
-    std::mutex mapping_mutex_;  // held while system memory is accessed
+    std::mutex mapping_mutex_;  // held while mappings are used, not while they are made
+    std::atomic<uint64_t> revocations_{0};
     bool have_ = false;
     gmemu_copy_desc desc_{};
     uint64_t done_ = 0;

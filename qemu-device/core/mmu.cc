@@ -17,7 +17,7 @@ Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos)
 
 TlbClient &Mmu::add_client()
 {
-    return *clients_.emplace_back(std::make_unique<TlbClient>(host_, dram_, checker_));
+    return *clients_.emplace_back(std::make_unique<TlbClient>(host_, dram_, checker_, revocations_));
 }
 
 // ------------------------------------------------------------ context table
@@ -59,7 +59,7 @@ bool Mmu::check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault
 }
 
 // The caller holds a client's lock, so an invalidation waits until the entry read here is in use.
-bool Mmu::cached_context(ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault)
+bool Mmu::cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault)
 {
     ContextSlot &slot = contexts_[ctx.value % kCachedContexts];
     uint64_t generation;
@@ -71,7 +71,7 @@ bool Mmu::cached_context(ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type
         }
         generation = l2_.generation();
     }
-    if (!read_context(ctx, entry)) {
+    if (!client.calls.call([&] { return read_context(ctx, entry); })) {
         fault = GMEMU_FAULT_CTX;
         return false;
     }
@@ -86,7 +86,7 @@ bool Mmu::cached_context(ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type
 // --------------------------------------------------------------------- fill
 
 // The host address of the 4 KiB page @page_va of the leaf, mapping system memory if it has to.
-std::byte *Mmu::host_page(TlbMeta &meta, uint64_t page_va, Access access)
+std::byte *Mmu::host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access)
 {
     const uint64_t size = level_size(meta.level);
     const uint64_t leaf_address = meta.pte & GMEMU_PTE_ADDR_MASK;
@@ -100,12 +100,15 @@ std::byte *Mmu::host_page(TlbMeta &meta, uint64_t page_va, Access access)
                address + kPageSize <= meta.mapping->bus().value + meta.mapping->length() &&
                (meta.mapping->writable() || !is_write(access));
     };
+    auto map = [&](uint64_t bus, uint64_t length, bool write) {
+        meta.mapping = client.calls.call([&] { return host_.map(BusAddr(bus), length, write); });
+    };
     if (!covered() && meta.level == 1)
-        meta.mapping = host_.map(BusAddr(leaf_address), size, meta.pte & GMEMU_PTE_W);
+        map(leaf_address, size, meta.pte & GMEMU_PTE_W);
     if (!covered())
-        meta.mapping = host_.map(BusAddr(address), kPageSize, meta.pte & GMEMU_PTE_W);
+        map(address, kPageSize, meta.pte & GMEMU_PTE_W);
     if (!covered() && !is_write(access))
-        meta.mapping = host_.map(BusAddr(address), kPageSize, false);
+        map(address, kPageSize, false);
     if (!covered()) {
         meta.mapping.reset();
         return nullptr;
@@ -123,9 +126,13 @@ AccessMask Mmu::usable(const TlbMeta &meta) const
     return mask;
 }
 
-void Mmu::enter_l1(TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access)
+// Not after a revocation: the caller starts again then.
+void Mmu::enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access)
 {
     meta.va = page_va;
+    std::lock_guard lock(client.tlb_lock());
+    if (client.calls.revoked())
+        return;
     if (access == Access::kExec) {
         space.note_code(meta);
         space.tlb.enter_exec(meta, page);
@@ -139,20 +146,32 @@ void Mmu::enter_l1(TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *p
 
 FillResult Mmu::fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
 {
+    std::lock_guard lock(client.lock());
+    for (;;) {
+        if (client.calls.begin())
+            client.walker.drop_mappings();
+        const FillResult result = fill_once(client, space, va, access);
+        if (!client.calls.revoked())
+            return result;
+    }
+}
+
+FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
+{
     FillResult result;
     const uint64_t page_va = page_of(va.value);
-    std::lock_guard lock(client.lock());
 
     if (chaos_.one_in(16)) {
         std::vector<Ref<HostMapping>> evicted;
+        std::lock_guard lock(client.tlb_lock());
         space.tlb.remove_data_if([&](const TlbMeta &) { return chaos_.one_in(4); }, evicted);
     }
 
     const uint64_t generation = l2_.generation();
     if (auto hit = l2_.lookup(space.ctx, va); hit && pte_ready(hit->pte, access) && !chaos_.one_in(8)) {
         l2_hits_.fetch_add(1, std::memory_order_relaxed);
-        if (std::byte *page = host_page(*hit, page_va, access)) {
-            enter_l1(space, std::move(*hit), page_va, page, access);
+        if (std::byte *page = host_page(client, *hit, page_va, access)) {
+            enter_l1(client, space, std::move(*hit), page_va, page, access);
             result.ok = true;
             return result;
         }
@@ -160,7 +179,7 @@ FillResult Mmu::fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access acc
 
     walks_.fetch_add(1, std::memory_order_relaxed);
     gmemu_ctx_entry entry;
-    if (!cached_context(space.ctx, entry, result.fault))
+    if (!cached_context(client, space.ctx, entry, result.fault))
         return result;
     const WalkResult walk = client.walker.walk(space.ctx, entry, va, access);
     if (!walk.ok) {
@@ -168,13 +187,13 @@ FillResult Mmu::fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access acc
         return result;
     }
     TlbMeta meta{.va = page_va, .pte = walk.pte, .level = static_cast<uint8_t>(walk.level), .mapping = {}};
-    std::byte *page = host_page(meta, page_va, access);
+    std::byte *page = host_page(client, meta, page_va, access);
     if (!page) {
         result.fault = GMEMU_FAULT_APERTURE;
         return result;
     }
     l2_.enter(space.ctx, meta, generation);
-    enter_l1(space, std::move(meta), page_va, page, access);
+    enter_l1(client, space, std::move(meta), page_va, page, access);
     result.ok = true;
     return result;
 }
@@ -187,17 +206,23 @@ bool Mmu::fill_bare(TlbClient &client, TlbSpace &space, uint64_t va, Access acce
                         GMEMU_PTE_ATOMIC | GMEMU_PTE_A | GMEMU_PTE_D | (is_bus ? 0 : GMEMU_PTE_LOCAL),
                  .level = 0,
                  .mapping = {}};
-    std::byte *page = host_page(meta, page_of(va), access);
-    if (!page)
-        return false;
-    enter_l1(space, std::move(meta), page_of(va), page, access);
-    return true;
+    for (;;) {
+        if (client.calls.begin())
+            client.walker.drop_mappings();
+        meta.mapping.reset();
+        std::byte *page = host_page(client, meta, page_of(va), access);
+        if (page)
+            enter_l1(client, space, meta, page_of(va), page, access);
+        if (!client.calls.revoked())
+            return page != nullptr;
+    }
 }
 
 void Mmu::switch_context(TlbClient &client, TlbSpace &space, ContextId ctx)
 {
     std::vector<Ref<HostMapping>> graveyard;
     std::lock_guard lock(client.lock());
+    std::lock_guard tlb_lock(client.tlb_lock());
     if (space.ctx == ctx)
         return;
     space.tlb.remove_data_if([](const TlbMeta &) { return true; }, graveyard);
@@ -220,6 +245,8 @@ Mmu::Shootdown Mmu::start_shootdown(const TlbMatch &match)
     // Counted before anything is removed: who finds nothing left to remove must
     // still wait for whom we wait for.
     pending_shootdowns_.fetch_add(1);
+    if (match.kind == TlbMatch::Kind::kBus)
+        revocations_.fetch_add(1);
     l2_.next_generation();
     {
         std::lock_guard lock(context_mutex_);
@@ -232,9 +259,16 @@ Mmu::Shootdown Mmu::start_shootdown(const TlbMatch &match)
     bool removed_any = false;
     for (auto &client : clients_) {
         // Waits for a fill in progress, which may have read what is going away.
-        std::lock_guard lock(client->lock());
-        if (match.covers_tables())
+        std::unique_lock lock(client->lock(), std::defer_lock);
+        if (match.kind == TlbMatch::Kind::kBus) {
+            while (!lock.try_lock() && !client->calls.inside())
+                sched_yield();
+        } else {
+            lock.lock();
+        }
+        if (lock.owns_lock() && match.covers_tables())
             client->walker.drop_mappings();
+        std::lock_guard tlb_lock(client->tlb_lock());
         Shootdown::Wait wait{client.get(), false, false, 0};
         for (auto &space : client->spaces()) {
             if (space->bare && !match.covers_bare())
@@ -323,7 +357,7 @@ std::vector<Mmu::CachedTranslation> Mmu::snapshot()
     auto copy = [](const TlbMeta &meta) { return TlbMeta{meta.va, meta.pte, meta.level, {}}; };
     l2_.for_each([&](ContextId ctx, const TlbMeta &meta) { all.push_back({ctx, copy(meta)}); });
     for (auto &client : clients_) {
-        std::lock_guard lock(client->lock());
+        std::lock_guard lock(client->tlb_lock());
         for (auto &space : client->spaces())
             if (!space->bare)
                 space->tlb.for_each([&](const TlbMeta &meta) { all.push_back({space->ctx, copy(meta)}); });
@@ -345,13 +379,19 @@ WalkResult Mmu::peek(ContextId ctx, DeviceVa va)
 {
     // An invalidation takes this lock, so tables are not freed under the walk.
     std::lock_guard lock(audit_client_.lock());
-    gmemu_ctx_entry entry;
-    if (!read_context(ctx, entry) || !(entry.root & GMEMU_PTE_V)) {
+    HostCalls &calls = audit_client_.calls;
+    for (;;) {
+        if (calls.begin())
+            audit_client_.walker.drop_mappings();
+        gmemu_ctx_entry entry;
         WalkResult result;
-        result.fault = GMEMU_FAULT_CTX;
-        return result;
+        if (!calls.call([&] { return read_context(ctx, entry); }) || !(entry.root & GMEMU_PTE_V))
+            result.fault = GMEMU_FAULT_CTX;
+        else
+            result = audit_client_.walker.peek(entry, va);
+        if (!calls.revoked())
+            return result;
     }
-    return audit_client_.walker.peek(entry, va);
 }
 
 }  // namespace gmemu

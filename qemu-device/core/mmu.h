@@ -38,7 +38,8 @@ public:
     // By the owner, outside an access: the space now translates for @ctx.
     void switch_context(TlbClient &client, TlbSpace &space, ContextId ctx);
 
-    // Removes translations at once; finished when no client can still use them.
+    // Removes translations at once (of Kind::kBus: also while a fill is in a call of
+    // the embedder, without waiting for it); finished when no client can still use them.
     class Shootdown {
     public:
         Shootdown() = default;
@@ -88,16 +89,18 @@ private:
         CachedContext cached;
     };
 
-    bool cached_context(ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
+    bool cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
     bool check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault_type &fault);
-    std::byte *host_page(TlbMeta &meta, uint64_t page_va, Access access);
+    FillResult fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
+    std::byte *host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access);
     AccessMask usable(const TlbMeta &meta) const;
-    void enter_l1(TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access);
+    void enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access);
 
     const Host &host_;
     const Dram &dram_;
     Checker &checker_;
     Chaos &chaos_;
+    std::atomic<uint64_t> revocations_{0};
     std::vector<std::unique_ptr<TlbClient>> clients_;
     TlbClient &audit_client_;
     L2Tlb l2_;

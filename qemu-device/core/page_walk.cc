@@ -66,7 +66,7 @@ bool PageWalker::locate(uint64_t table, unsigned index, uint64_t *&slot, HostMap
     }
     Ref<HostMapping> &cached = pages_[(address / kPageSize) % kCachedPages];
     if (!cached || cached->bus() != BusAddr(address)) {
-        cached = host_.map(BusAddr(address), kPageSize, true);
+        cached = calls_.call([&] { return host_.map(BusAddr(address), kPageSize, true); });
         if (cached && cached->length() < kPageSize)
             cached.reset();
         if (!cached)
@@ -92,7 +92,12 @@ WalkResult PageWalker::find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, uint
     uint64_t table = entry.root;
     for (unsigned level = GMEMU_PT_LEVELS; level-- > 0;) {
         const auto index = static_cast<unsigned>(va.value >> GMEMU_PT_SHIFT(level)) % GMEMU_PT_ENTRIES;
-        if (!locate(table, index, slot, mapping)) {
+        const bool located = locate(table, index, slot, mapping);
+        if (calls_.revoked()) {
+            result.revoked = true;
+            return result;
+        }
+        if (!located) {
             range = table & GMEMU_PTE_LOCAL;
             return fail(GMEMU_FAULT_APERTURE);
         }

@@ -10,12 +10,14 @@
 #include "checker.h"
 #include "dram.h"
 #include "host.h"
+#include "host_calls.h"
 #include "types.h"
 
 namespace gmemu {
 
 struct WalkResult {
     bool ok = false;
+    bool revoked = false;  // start again (see host_calls.h)
     gmemu_fault_type fault = GMEMU_FAULT_PTE;  // when not ok
     uint64_t pte = 0;                          // the leaf, with A and D as the walk left them
     unsigned level = 0;
@@ -30,8 +32,8 @@ bool pte_ready(uint64_t pte, Access access);
 // One per thread that walks; calls are serialised by its owner's lock.
 class PageWalker {
 public:
-    PageWalker(const Host &host, const Dram &dram, Checker &checker)
-        : host_(host), dram_(dram), checker_(checker)
+    PageWalker(const Host &host, const Dram &dram, Checker &checker, HostCalls &calls)
+        : host_(host), dram_(dram), checker_(checker), calls_(calls)
     {
     }
 
@@ -55,6 +57,7 @@ private:
     const Host &host_;
     const Dram &dram_;
     Checker &checker_;
+    HostCalls &calls_;
     std::array<Ref<HostMapping>, kCachedPages> pages_;
 };
 

@@ -7,12 +7,14 @@
 //
 //     begin_access(); host = tlb.lookup(); *host; end_access();
 //
-// The bracket costs two stores. A shootdown (mmu.h) clears tags under lock(),
+// The bracket costs two stores. A shootdown (mmu.h) clears tags under tlb_lock(),
 // executes the heavy barrier, and waits until it has seen the client outside of
 // a bracket: from then on no access through the old translation is possible.
 //
 // lock() is held over a whole fill, from the first read of a table to the
 // entering of the L1 tag. Taking it once therefore waits for walks in progress.
+// tlb_lock() protects the L1 arrays themselves, is taken inside lock(), and is
+// never held during a call into the embedder.
 #pragma once
 
 #include <atomic>
@@ -23,6 +25,7 @@
 
 #include "barrier.h"
 #include "hart/port.h"
+#include "host_calls.h"
 #include "l1_tlb.h"
 #include "page_walk.h"
 
@@ -95,7 +98,10 @@ struct TlbSpace {
 
 class TlbClient {
 public:
-    TlbClient(const Host &host, const Dram &dram, Checker &checker) : walker(host, dram, checker) {}
+    TlbClient(const Host &host, const Dram &dram, Checker &checker, const std::atomic<uint64_t> &revocations)
+        : calls(revocations), walker(host, dram, checker, calls)
+    {
+    }
 
     void begin_access()
     {
@@ -110,17 +116,20 @@ public:
     bool running() const { return running_.load(); }
 
     std::mutex &lock() { return mutex_; }
+    std::mutex &tlb_lock() { return tlb_mutex_; }
     hart::HartControl &control() { return control_; }
 
     TlbSpace &add_space(bool bare) { return *spaces_.emplace_back(std::make_unique<TlbSpace>(bare)); }
     const std::vector<std::unique_ptr<TlbSpace>> &spaces() const { return spaces_; }
 
+    HostCalls calls;
     PageWalker walker;  // under lock()
 
 private:
     alignas(64) std::atomic<uint32_t> in_access_{0};
     alignas(64) std::atomic<bool> running_{false};
     std::mutex mutex_;
+    std::mutex tlb_mutex_;
     hart::HartControl control_;
     std::vector<std::unique_ptr<TlbSpace>> spaces_;
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <new>
+#include <thread>
 
 #include "guest_copy.h"
 
@@ -65,6 +66,10 @@ bool FakeHost::dma_write(void *opaque, uint64_t bus, const void *buf, uint64_t l
 void *FakeHost::dma_map(void *opaque, uint64_t bus, uint64_t *len, bool)
 {
     FakeHost &host = self(opaque);
+    host.blocked_++;
+    while (host.block_maps_)
+        std::this_thread::yield();
+    host.blocked_--;
     if (host.refuse_maps_ || !host.inside(bus, 1))
         return nullptr;
     *len = std::min(*len, kRamBase + host.size_ - bus);

@@ -49,6 +49,9 @@ public:
     uint64_t written_bytes() const { return written_.load(); }
     bool logged(const std::string &text) const;  // a line that contains it
     void refuse_maps(bool refuse) { refuse_maps_ = refuse; }  // DMA by copying only
+    // As if dma_map waited for a lock that the caller of dma_revoke holds.
+    void block_maps(bool block) { block_maps_ = block; }
+    bool map_is_blocked() const { return blocked_.load() > 0; }
 
 private:
     static FakeHost &self(void *opaque) { return *static_cast<FakeHost *>(opaque); }
@@ -68,6 +71,8 @@ private:
     std::atomic<int> threads_{0};
     std::atomic<uint64_t> written_{0};
     std::atomic<bool> refuse_maps_{false};
+    std::atomic<bool> block_maps_{false};
+    std::atomic<int> blocked_{0};
     mutable std::mutex mutex_;
     std::vector<std::string> lines_;
 };

@@ -5,6 +5,8 @@
 
 #include <sys/resource.h>
 
+#include <future>
+
 #include "machine.h"
 
 using namespace std::chrono_literals;
@@ -152,6 +154,23 @@ TEST_CASE("bus mastering off turns accesses into errors", "[busmaster]")
     REQUIRE(Machine::wait_for([&] { return m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_DMA; }));
     m.device.set_bus_master(true);
     m.replay();
+    CHECK(counts(m, page));
+}
+
+TEST_CASE("a revocation does not wait for a thread that is mapping", "[revoke]")
+{
+    Machine m;
+    m.create_context(1);
+    const uint64_t page = m.alloc();
+    m.map(1, kData, page, kRWA);
+    m.load_code(1, kCode, count());
+    m.host.block_maps(true);
+    m.start(0, 1, kCode, kData);
+    REQUIRE(Machine::wait_for([&] { return m.host.map_is_blocked(); }));
+    auto revoked = std::async(std::launch::async, [&] { m.device.dma_revoke(gmemu::BusAddr(page), kPage); });
+    CHECK(revoked.wait_for(5s) == std::future_status::ready);
+    m.host.block_maps(false);
+    revoked.wait();
     CHECK(counts(m, page));
 }
 
