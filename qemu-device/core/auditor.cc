@@ -169,7 +169,8 @@ bool Auditor::sweep_faults(uint64_t now)
     const auto overdue = faults_.overdue();
     if (!overdue || overdue->taken_ns == reported_fault_ns_)
         return faults_.anything_outstanding() && !overdue;
-    if (now - overdue->taken_ns < times_.lost_replay_ns)
+    // It may have been taken after this sweep began.
+    if (overdue->taken_ns > now || now - overdue->taken_ns < times_.lost_replay_ns)
         return true;
     reported_fault_ns_ = overdue->taken_ns;
     checker_.violation(GMEMU_CHK_LOST_REPLAY, overdue->fault.ctx, overdue->fault.va.value,
