@@ -29,7 +29,7 @@ Test one_and_a_half(
 			for (uint64_t at = 0; at < words; at += slice) {
 				const uint64_t n = std::min(slice, words - at);
 				acc.start(acc.queue, "increment", increment_args{memory.words() + at, pass},
-					  static_cast<uint32_t>(n), 1 << 16);
+					  static_cast<uint32_t>(n), 1 << 15);
 			}
 		acc.queue.wait_idle(std::chrono::seconds(240));
 		size_t wrong = 0;
