@@ -18,6 +18,8 @@ std::vector<TestGroup> sanitizer_suites(const Paths &paths);
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
+/* GMEM's selftests: no gmemu device, one made of software. */
+std::vector<TestGroup> selftest_suites(const Paths &paths, const TestOptions &options);
 /* Programs of tests/guest, with the device. */
 std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */

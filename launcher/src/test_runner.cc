@@ -36,6 +36,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(meson_suites(paths));
     append(launcher_suites(paths, options));
     append(kunit_suites(paths, options));
+    append(selftest_suites(paths, options));
     append(guest_suites(paths, options));
     append(negative_suites(paths, options));
     append(planted_bug_suites(paths, options));
