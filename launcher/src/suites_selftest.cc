@@ -33,12 +33,12 @@ void run_selftest(const std::string &name, const Paths &paths, const TestOptions
         any_failed |= !result.ok;
     report_ktap(name, ktap, boot.log(), report);
     if (ktap.results.empty() || !ktap.complete)
-        report.add(verdict_of(name, boot,
-                              fmt::format("it did not report all its tests; gmemu run ended with {}", boot.code)));
+        report.add(verdict_of(
+            name, boot, fmt::format("it did not report all its tests; gmemu run ended with {}", boot.code)));
     else if (boot.code != 0 && !any_failed)
         report.add(verdict_of(name, boot, fmt::format("gmemu run ended with {}", boot.code)));
-    report.add(verdict_of(name + "/the kernel has nothing to report", boot,
-                          reports.empty() ? "" : reports.front()));
+    report.add(
+        verdict_of(name + "/the kernel has nothing to report", boot, reports.empty() ? "" : reports.front()));
 }
 
 TestGroup selftest_group(const std::string &name, const Paths &paths, const TestOptions &options,
