@@ -67,7 +67,7 @@ void gmemu_context_destroy(struct gmemu_context *context)
         return;
     args.ctx_id = context->id;
     device_ioctl(*context->device, DRM_IOCTL_GMEMU_CTX_DESTROY, &args);
-    delete context;
+    const std::unique_ptr<gmemu_context> owner(context);
 }
 
 int gmemu_signal_create(struct gmemu_context *context, int64_t value, struct gmemu_signal **out)

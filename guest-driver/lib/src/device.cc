@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -31,17 +32,18 @@ bool is_gmemu(int fd)
     return ioctl(fd, DRM_IOCTL_VERSION, &version) == 0 && strcmp(name, "gmemu") == 0;
 }
 
-bool read_hex(const char *directory, const char *device, const char *file, unsigned int *value)
+bool read_hex(const char *directory, const char *device, const char *file, unsigned long *value)
 {
     char path[512];
+    char text[32] = {};
 
     snprintf(path, sizeof(path), "%s/%s/%s", directory, device, file);
-    FILE *f = fopen(path, "re");
-    if (!f)
+    const Fd fd(open(path, O_RDONLY | O_CLOEXEC));
+    if (!fd || read(fd.get(), text, sizeof(text) - 1) <= 0)
         return false;
-    const bool ok = fscanf(f, "%x", value) == 1;
-    fclose(f);
-    return ok;
+    char *end = nullptr;
+    *value = strtoul(text, &end, 16);
+    return end != text;
 }
 
 /* Is the hardware there, driver or not? */
@@ -54,8 +56,8 @@ bool on_the_bus()
     if (!dir)
         return false;
     while (const dirent *entry = readdir(dir)) {
-        unsigned int vendor = 0;
-        unsigned int device = 0;
+        unsigned long vendor = 0;
+        unsigned long device = 0;
 
         if (read_hex(devices, entry->d_name, "vendor", &vendor) &&
             read_hex(devices, entry->d_name, "device", &device) && vendor == GMEMU_PCI_VENDOR_ID &&
@@ -127,7 +129,7 @@ int device_ioctl_once(const gmemu_device &device, unsigned long request, void *a
 
 int device_ioctl(const gmemu_device &device, unsigned long request, void *args)
 {
-    int ret;
+    int ret = 0;
 
     do
         ret = device_ioctl_once(device, request, args);
@@ -161,7 +163,7 @@ int gmemu_open(const char *path, struct gmemu_device **out)
     std::unique_ptr<gmemu_device> device(new (std::nothrow) gmemu_device);
     char first[sizeof(gmemu_info::path)];
     drm_gmemu_query query{};
-    int ret;
+    int ret = 0;
 
     if (!device)
         return fail(-ENOMEM, "out of memory");
@@ -193,7 +195,7 @@ int gmemu_open(const char *path, struct gmemu_device **out)
     return 0;
 }
 
-void gmemu_close(struct gmemu_device *device) { delete device; }
+void gmemu_close(struct gmemu_device *device) { const std::unique_ptr<gmemu_device> owner(device); }
 
 int gmemu_get_info(struct gmemu_device *device, struct gmemu_info *info)
 {

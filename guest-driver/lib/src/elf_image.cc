@@ -157,8 +157,10 @@ int ElfImage::parse_relocations(const char *name)
         return bad(name, "malformed relocation table");
     for (uint64_t at = 0; at < size; at += sizeof(Elf64_Rela)) {
         const auto entry = read<Elf64_Rela>(*offset + at);
-        const uint64_t type = entry ? ELF64_R_TYPE(entry->r_info) : ~uint64_t{0};
 
+        if (!entry)
+            return bad(name, "truncated relocation table");
+        const uint64_t type = ELF64_R_TYPE(entry->r_info);
         if (type == riscv_none)
             continue;
         if (type != riscv_relative)

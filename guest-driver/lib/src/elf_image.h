@@ -45,7 +45,7 @@ private:
     template <class T> std::optional<T> read(uint64_t offset) const
     {
         const auto from = bytes(offset, sizeof(T));
-        T value;
+        T value{};
 
         if (from.size() != sizeof(T))
             return std::nullopt;

@@ -17,6 +17,8 @@ public:
     Fd() = default;
     explicit Fd(int fd) : fd_(fd) {}
     Fd(Fd &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Fd(const Fd &) = delete;
+    Fd &operator=(const Fd &) = delete;
     Fd &operator=(Fd &&other) noexcept
     {
         std::swap(fd_, other.fd_);
@@ -42,6 +44,8 @@ public:
         : base_(std::exchange(other.base_, nullptr)),
           size_(std::exchange(other.size_, 0))
     {}
+    Mapping(const Mapping &) = delete;
+    Mapping &operator=(const Mapping &) = delete;
     Mapping &operator=(Mapping &&other) noexcept
     {
         std::swap(base_, other.base_);

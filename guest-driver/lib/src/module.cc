@@ -184,7 +184,7 @@ void gmemu_module_unload(struct gmemu_module *module)
         const std::lock_guard guard(modules_lock);
         std::erase(modules, module);
     }
-    delete module;
+    const std::unique_ptr<gmemu_module> owner(module);
 }
 
 int gmemu_module_kernel(struct gmemu_module *module, const char *name, struct gmemu_kernel **out)

@@ -51,7 +51,7 @@ int check_launch(const gmemu_queue &queue, const gmemu_kernel &kernel, gmemu_dim
 
 int submit_agent(gmemu_queue &queue, const gmemu_aql_agent &packet)
 {
-    uint64_t index;
+    uint64_t index = 0;
     const int ret = gmemu_lib::queue_reserve(queue, &index);
 
     if (!ret)
@@ -67,7 +67,7 @@ int gmemu_launch(struct gmemu_queue *queue, const struct gmemu_kernel *kernel, s
                  struct gmemu_dim3 workgroup, const void *args, size_t args_size, struct gmemu_signal *signal)
 {
     gmemu_aql_dispatch packet{};
-    uint64_t index;
+    uint64_t index = 0;
 
     grid = at_least_one(grid);
     workgroup = at_least_one(workgroup);
@@ -139,7 +139,7 @@ int gmemu_barrier(struct gmemu_queue *queue, unsigned int mode, struct gmemu_sig
                   unsigned int count, struct gmemu_signal *signal)
 {
     gmemu_aql_barrier packet{};
-    uint64_t index;
+    uint64_t index = 0;
 
     if (count > std::size(packet.dep_signal))
         return fail(-EINVAL, "a barrier waits for %zu signals at most, not %u; use several",

@@ -13,7 +13,6 @@
 namespace {
 
 using gmemu_lib::device_ioctl;
-using gmemu_lib::device_ioctl_once;
 using gmemu_lib::fail;
 using gmemu_lib::Mapping;
 
@@ -144,7 +143,7 @@ int queue_reserve(gmemu_queue &queue, uint64_t *out)
 void queue_commit(gmemu_queue &queue, uint64_t index, const void *data)
 {
     gmemu_packet *slot = queue.slot(index);
-    gmemu_packet packet;
+    gmemu_packet packet{};
 
     memcpy(&packet, data, sizeof(packet));
     memcpy(slot->body, packet.body, sizeof(packet.body));
@@ -195,7 +194,7 @@ void gmemu_queue_destroy(struct gmemu_queue *queue)
     }
     args.queue_id = queue->id;
     device_ioctl(*context.device, DRM_IOCTL_GMEMU_QUEUE_DESTROY, &args);
-    delete queue;
+    const std::unique_ptr<gmemu_queue> owner(queue);
 }
 
 int gmemu_queue_get_error(struct gmemu_queue *queue, struct gmemu_queue_error *error)
@@ -221,7 +220,7 @@ int gmemu_queue_wait_idle(struct gmemu_queue *queue, int64_t timeout_ns)
 
 int gmemu_submit_raw(struct gmemu_queue *queue, const void *packet, uint64_t *index)
 {
-    uint64_t at;
+    uint64_t at = 0;
     const int ret = gmemu_lib::queue_reserve(*queue, &at);
 
     if (ret)
