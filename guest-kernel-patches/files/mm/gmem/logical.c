@@ -40,9 +40,12 @@ static int gm_lookup_pmd(pmd_t *pmdp, unsigned long addr, unsigned long next,
 	spinlock_t *ptl; /* of the page table */
 
 	/* Huge pages are never device pages, and nothing else of it is read. */
-	if (pmd_trans_huge(pmd)) {
+	if (pmd_trans_huge(pmd) || is_pmd_migration_entry(pmd)) {
+		struct page *page = pmd_trans_huge(pmd) ? pmd_page(pmd) :
+			pfn_swap_entry_to_page(pmd_to_swp_entry(pmd));
+
 		mapping->flag = GM_PAGE_CPU;
-		mapping->page = pmd_page(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
+		mapping->page = page + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
 		return 0;
 	}
 
