@@ -37,18 +37,22 @@ void Checker::violation(gmemu_check_code code, ContextId ctx, uint64_t info, con
     uint32_t seen;
     {
         std::lock_guard lock(mutex_);
-        count_.fetch_add(1);
-        total_.fetch_add(1);
         seen = ++per_code_[code];
+    }
+    // The log first: whoever finds the registers set finds the words too.
+    if (seen <= kLoggedInFull || std::has_single_bit(seen))
+        host_.log(GMEMU_LOG_GUEST_ERROR,
+                  fmt::format("gmemu: contract violation {} ({}): {}", name(code), seen, text));
+    {
+        std::lock_guard lock(mutex_);
         if (code_.load() == GMEMU_CHK_NONE) {
             ctx_ = ctx.value;
             info_ = info;
             code_ = code;
         }
+        total_.fetch_add(1);
+        count_.fetch_add(1);
     }
-    if (seen <= kLoggedInFull || std::has_single_bit(seen))
-        host_.log(GMEMU_LOG_GUEST_ERROR,
-                  fmt::format("gmemu: contract violation {} ({}): {}", name(code), seen, text));
     if (mode_ == GMEMU_CHECK_FATAL) {
         if (fatal_hook_)
             fatal_hook_();

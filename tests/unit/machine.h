@@ -78,7 +78,7 @@ public:
     void wait_state(uint32_t hart, gmemu_hart_state state);
 
     static bool wait_for(const std::function<bool()> &condition,
-                         std::chrono::milliseconds timeout = std::chrono::seconds(20));
+                         std::chrono::milliseconds timeout = std::chrono::seconds(60));
 
     uint64_t ctx_table = 0;
     uint64_t ring = 0;

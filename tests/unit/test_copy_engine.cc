@@ -54,7 +54,7 @@ TEST_CASE("copies between system memory and local DRAM", "[copy]")
     Copier c(m);
     // Without mappings the engine moves data through a buffer.
     m.host.refuse_maps(GENERATE(false, true));
-    constexpr uint64_t kBytes = (5ull << 20) + 12345;
+    constexpr uint64_t kBytes = (2ull << 20) + 12345;
     const uint64_t src = m.alloc(kBytes + 64);
     const uint64_t dst = m.alloc(kBytes + 64);
     for (uint64_t i = 0; i < kBytes; i += 997)
