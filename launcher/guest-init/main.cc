@@ -37,6 +37,21 @@ static void load_module(const Ports &ports, const std::string &line)
     close(fd);
 }
 
+/* The launcher boots with maxcpus=1; it says why. */
+static void start_all_cpus()
+{
+    for (int cpu = 1;; cpu++) {
+        const std::string path = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/online";
+        const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0)
+            return;
+        if (write(fd, "1", 1) != 1)
+            perror(path.c_str());
+        close(fd);
+    }
+}
+
 static unsigned long long uptime_ms()
 {
     timespec now;
@@ -58,13 +73,12 @@ static unsigned long long uptime_ms()
 int main()
 {
     mount_kernel_filesystems();
+    start_all_cpus();
 
     const Config config = read_config(protocol::kConfigPath);
     Ports ports;
-    if (!open_ports(ports)) {
-        fputs("gmemu: the ports to the launcher did not appear (virtio-serial)\n", stderr);
+    if (!open_ports(ports))
         power_off();
-    }
     for (const std::string &module : config.modules)
         load_module(ports, module);
     const std::string error = mount_program_root(config.share);

@@ -43,6 +43,39 @@ static int open_port(std::string_view wanted, int flags)
     return fd;
 }
 
+/* What is there, into the kernel's log, which reaches the host whatever happens to the ports. */
+static void log_ports()
+{
+    const int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    DIR *dir = opendir("/sys/class/virtio-ports");
+
+    dprintf(log, "<3>gmemu-init: the ports to the launcher did not appear (virtio-serial)\n");
+    for (const dirent *entry; dir && (entry = readdir(dir));) {
+        char name[64] = "(none)";
+        const std::string path = std::string("/sys/class/virtio-ports/") + entry->d_name + "/name";
+        const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+
+        if (entry->d_name[0] == '.')
+            continue;
+        if (fd >= 0 && read(fd, name, sizeof(name) - 1) < 0)
+            strcpy(name, "(unreadable)");
+        close(fd);
+        dprintf(log, "<3>gmemu-init: %s has the name %s", entry->d_name, name);
+    }
+    /* Did their interrupts come? */
+    if (FILE *interrupts = fopen("/proc/interrupts", "re")) {
+        char line[256];
+
+        while (fgets(line, sizeof(line), interrupts))
+            if (strstr(line, "virtio"))
+                dprintf(log, "<3>gmemu-init: %s", line);
+        fclose(interrupts);
+    }
+    if (dir)
+        closedir(dir);
+    close(log);
+}
+
 bool open_ports(Ports &ports)
 {
     using namespace protocol;
@@ -60,6 +93,7 @@ bool open_ports(Ports &ports)
             return true;
         usleep(kPortPollMs * 1000);
     }
+    log_ports();
     return false;
 }
 

@@ -132,7 +132,7 @@ private:
     std::optional<Clock::time_point> deadline_; /* kill QEMU then */
 
     /* How it ended. */
-    std::optional<int> exit_code_;
+    std::optional<int> exit_code_, qemu_code_;
     uint64_t out_total_ = 0, err_total_ = 0;
     bool console_open_ = true, control_open_ = true, messages_open_ = true;
     bool program_started_ = false, timed_out_ = false, panicked_ = false, fatal_ = false;
@@ -399,7 +399,8 @@ void Session::loop(ChildProcess &qemu, int messages)
         }
         ended |= fds[1].revents != 0;
     }
-    qemu.poll();
+    /* Its descriptor said it has ended. */
+    qemu_code_ = qemu.poll();
 }
 
 void Session::keep_artifacts(std::string_view command)
@@ -454,6 +455,10 @@ void Session::conclude()
         result_.code = kExitTimeout;
     } else if (!init_failure_.empty()) {
         say(fmt::format("the guest could not be set up: {}", init_failure_));
+        result_.code = kExitLauncher;
+    } else if (qemu_code_ && *qemu_code_ != 0) {
+        say(fmt::format("QEMU crashed (exit code {}). Its last words:", *qemu_code_));
+        fmt::print(stderr, "{}", last_lines(result_.qemu_messages + "\n", 30));
         result_.code = kExitLauncher;
     } else if (program_started_ || result_.console.find("Linux version") != std::string::npos) {
         say("the guest stopped without a word (crash or reset). The end of its console:");

@@ -84,6 +84,14 @@ std::string kernel_command_line(const RunOptions &options)
     /* reboot=t: a triple fault ends QEMU, started with -no-reboot, at once and without ACPI. */
     std::string line = "console=ttyS0 panic=-1 oops=panic reboot=t random.trust_cpu=on kunit.enable=0";
 
+    /*
+     * One CPU until /init runs, which starts the others. QEMU 10.0 looks up an MMIO access of
+     * one translated CPU in the newest memory map, by an index from the map before, while
+     * another CPU moves BARs: an assertion (iotlb_to_section), or an access to a wrong device
+     * and a guest that hangs. BARs only move while the kernel enumerates PCI.
+     */
+    line += " maxcpus=1";
+
     /* A guest that gets no CPU for a while must not take that for broken hardware or a hang. */
     line += " no_timer_check tsc=reliable watchdog_thresh=60";
 
