@@ -7,7 +7,7 @@
 namespace fw::console {
 
 struct Hex {
-	uint64_t value;
+    uint64_t value;
 };
 
 void put(const char *text);
@@ -16,8 +16,8 @@ void put(Hex value);
 
 template <class... Parts> void line(Parts... parts)
 {
-	(put(parts), ...);
-	put("\n");
+    (put(parts), ...);
+    put("\n");
 }
 
 } // namespace fw::console

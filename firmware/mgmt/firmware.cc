@@ -9,214 +9,203 @@ namespace fw {
 
 namespace {
 
-constexpr uint32_t major(uint64_t version)
-{
-	return static_cast<uint32_t>(version >> 16) & 0xffff;
-}
+constexpr uint32_t major(uint64_t version) { return static_cast<uint32_t>(version >> 16) & 0xffff; }
 
 } // namespace
 
 bool Firmware::init()
 {
-	const uint64_t contract = hal::mmio_read(GMEMU_M_CONTRACT);
+    const uint64_t contract = hal::mmio_read(GMEMU_M_CONTRACT);
 
-	if (major(contract) != major(FW_CONTRACT)) {
-		console::line("firmware: built for hardware contract ", uint64_t{major(FW_CONTRACT)},
-			      ", the device has ", uint64_t{major(contract)},
-			      ": install the firmware that belongs to this device");
-		return false;
-	}
-	processor_.init();
-	hal::mmio_write(GMEMU_M_FW_VERSION, FW_VERSION);
-	hal::mmio_write(GMEMU_M_FW_STATUS, GMEMU_FW_RUNNING);
-	console::line(FW_NAME ", ", uint64_t{processor_.harts().cores()}, " harts");
-	return true;
+    if (major(contract) != major(FW_CONTRACT)) {
+        console::line("firmware: built for hardware contract ", uint64_t{major(FW_CONTRACT)},
+                      ", the device has ", uint64_t{major(contract)},
+                      ": install the firmware that belongs to this device");
+        return false;
+    }
+    processor_.init();
+    hal::mmio_write(GMEMU_M_FW_VERSION, FW_VERSION);
+    hal::mmio_write(GMEMU_M_FW_STATUS, GMEMU_FW_RUNNING);
+    console::line(FW_NAME ", ", uint64_t{processor_.harts().cores()}, " harts");
+    return true;
 }
 
 void Firmware::run()
 {
-	for (;;) {
-		poll();
-		hal::wait_for_interrupt();
-	}
+    for (;;) {
+        poll();
+        hal::wait_for_interrupt();
+    }
 }
 
 void Firmware::poll()
 {
-	for (;;) {
-		const uint64_t pending = hal::mmio_read(GMEMU_M_IRQ_PENDING);
+    for (;;) {
+        const uint64_t pending = hal::mmio_read(GMEMU_M_IRQ_PENDING);
 
-		// Acknowledged before the sources are looked at: what comes in meanwhile
-		// is pending again.
-		if (pending)
-			hal::mmio_write(GMEMU_M_IRQ_ACK, pending);
-		if (pending & GMEMU_MIRQ_DOORBELL)
-			processor_.doorbells();
-		if (pending & GMEMU_MIRQ_HART)
-			processor_.hart_events();
-		if (pending & GMEMU_MIRQ_REPLAY)
-			processor_.replayed();
-		const bool more = processor_.run();
-		// Without condition: a full F2H ring may have held messages back.
-		receive();
-		finish_destroys();
-		notify();
-		mailbox_.flush();
-		if (!pending && !more)
-			return;
-	}
+        // Acknowledged before the sources are looked at: what comes in meanwhile
+        // is pending again.
+        if (pending)
+            hal::mmio_write(GMEMU_M_IRQ_ACK, pending);
+        if (pending & GMEMU_MIRQ_DOORBELL)
+            processor_.doorbells();
+        if (pending & GMEMU_MIRQ_HART)
+            processor_.hart_events();
+        if (pending & GMEMU_MIRQ_REPLAY)
+            processor_.replayed();
+        const bool more = processor_.run();
+        // Without condition: a full F2H ring may have held messages back.
+        receive();
+        finish_destroys();
+        notify();
+        mailbox_.flush();
+        if (!pending && !more)
+            return;
+    }
 }
 
 void Firmware::receive()
 {
-	gmemu_msg message;
+    gmemu_msg message;
 
-	// Each message is answered, so none is taken without room for the answer.
-	while (mailbox_.can_send() && mailbox_.peek(message)) {
-		if (!handle(message))
-			return;
-		mailbox_.pop();
-	}
+    // Each message is answered, so none is taken without room for the answer.
+    while (mailbox_.can_send() && mailbox_.peek(message)) {
+        if (!handle(message))
+            return;
+        mailbox_.pop();
+    }
 }
 
 bool Firmware::handle(const gmemu_msg &message)
 {
-	const uint32_t id = message.u.queue.queue;
+    const uint32_t id = message.u.queue.queue;
 
-	switch (message.type) {
-	case GMEMU_MSG_HELLO:
-		greeted_ = major(message.u.hello.contract) == major(FW_CONTRACT);
-		acknowledge(message.seq, greeted_ ? GMEMU_FW_OK : GMEMU_FW_EVERSION);
-		return true;
-	case GMEMU_MSG_PING:
-		acknowledge(message.seq, GMEMU_FW_OK);
-		return true;
-	case GMEMU_MSG_QUEUE_CREATE:
-		acknowledge(message.seq, create_queue(message));
-		return true;
-	case GMEMU_MSG_QUEUE_DESTROY: {
-		if (id >= GMEMU_MAX_QUEUES ||
-		    processor_.queue(id).state == Queue::State::free ||
-		    processor_.queue(id).ctx != message.u.queue.ctx) {
-			acknowledge(message.seq, GMEMU_FW_ENOENT);
-			return true;
-		}
-		Queue &queue = processor_.queue(id);
-		if (queue.state == Queue::State::draining) {
-			acknowledge(message.seq, GMEMU_FW_EBUSY);
-			return true;
-		}
-		queue.destroy_seq = message.seq;
-		processor_.destroy(queue);
-		return true;
-	}
-	case GMEMU_MSG_CTX_DESTROY:
-		return destroy_context(message);
-	default:
-		acknowledge(message.seq, GMEMU_FW_EINVAL);
-		return true;
-	}
+    switch (message.type) {
+    case GMEMU_MSG_HELLO:
+        greeted_ = major(message.u.hello.contract) == major(FW_CONTRACT);
+        acknowledge(message.seq, greeted_ ? GMEMU_FW_OK : GMEMU_FW_EVERSION);
+        return true;
+    case GMEMU_MSG_PING: acknowledge(message.seq, GMEMU_FW_OK); return true;
+    case GMEMU_MSG_QUEUE_CREATE: acknowledge(message.seq, create_queue(message)); return true;
+    case GMEMU_MSG_QUEUE_DESTROY: {
+        if (id >= GMEMU_MAX_QUEUES || processor_.queue(id).state == Queue::State::free ||
+            processor_.queue(id).ctx != message.u.queue.ctx) {
+            acknowledge(message.seq, GMEMU_FW_ENOENT);
+            return true;
+        }
+        Queue &queue = processor_.queue(id);
+        if (queue.state == Queue::State::draining) {
+            acknowledge(message.seq, GMEMU_FW_EBUSY);
+            return true;
+        }
+        queue.destroy_seq = message.seq;
+        processor_.destroy(queue);
+        return true;
+    }
+    case GMEMU_MSG_CTX_DESTROY: return destroy_context(message);
+    default: acknowledge(message.seq, GMEMU_FW_EINVAL); return true;
+    }
 }
 
 uint32_t Firmware::create_queue(const gmemu_msg &message)
 {
-	const auto &args = message.u.queue_create;
+    const auto &args = message.u.queue_create;
 
-	if (!greeted_)
-		return GMEMU_FW_EVERSION;
-	if (args.queue >= GMEMU_MAX_QUEUES || args.flags || args.ring_va & 63 ||
-	    args.index_va & 63 || args.scratch_va & 4095 || args.scratch_size == 0 ||
-	    args.scratch_size & 15 || args.ring_log2 < 1 || args.ring_log2 > 16)
-		return GMEMU_FW_EINVAL;
-	if (processor_.queue(args.queue).state != Queue::State::free)
-		return GMEMU_FW_EBUSY;
-	processor_.activate(static_cast<uint16_t>(args.queue), message);
-	return GMEMU_FW_OK;
+    if (!greeted_)
+        return GMEMU_FW_EVERSION;
+    if (args.queue >= GMEMU_MAX_QUEUES || args.flags || args.ring_va & 63 || args.index_va & 63 ||
+        args.scratch_va & 4095 || args.scratch_size == 0 || args.scratch_size & 15 || args.ring_log2 < 1 ||
+        args.ring_log2 > 16)
+        return GMEMU_FW_EINVAL;
+    if (processor_.queue(args.queue).state != Queue::State::free)
+        return GMEMU_FW_EBUSY;
+    processor_.activate(static_cast<uint16_t>(args.queue), message);
+    return GMEMU_FW_OK;
 }
 
 bool Firmware::destroy_context(const gmemu_msg &message)
 {
-	ContextDestroy *record = nullptr;
+    ContextDestroy *record = nullptr;
 
-	for (ContextDestroy &candidate : context_destroys_)
-		if (!candidate.used)
-			record = &candidate;
-	if (!record)
-		return false;
-	*record = {true, message.u.queue.ctx, message.seq};
+    for (ContextDestroy &candidate : context_destroys_)
+        if (!candidate.used)
+            record = &candidate;
+    if (!record)
+        return false;
+    *record = {true, message.u.queue.ctx, message.seq};
 
-	for (unsigned id = 0; id < GMEMU_MAX_QUEUES; id++) {
-		Queue &queue = processor_.queue(id);
+    for (unsigned id = 0; id < GMEMU_MAX_QUEUES; id++) {
+        Queue &queue = processor_.queue(id);
 
-		if (queue.ctx != message.u.queue.ctx ||
-		    (queue.state != Queue::State::active && queue.state != Queue::State::stopped))
-			continue;
-		queue.destroy_acked = true;
-		processor_.destroy(queue);
-	}
-	return true;
+        if (queue.ctx != message.u.queue.ctx ||
+            (queue.state != Queue::State::active && queue.state != Queue::State::stopped))
+            continue;
+        queue.destroy_acked = true;
+        processor_.destroy(queue);
+    }
+    return true;
 }
 
 void Firmware::finish_destroys()
 {
-	QueueSet waiting;
-	QueueSet &drained = processor_.idle_draining;
+    QueueSet waiting;
+    QueueSet &drained = processor_.idle_draining;
 
-	for (unsigned id = drained.take(); id != QueueSet::none; id = drained.take()) {
-		Queue &queue = processor_.queue(id);
+    for (unsigned id = drained.take(); id != QueueSet::none; id = drained.take()) {
+        Queue &queue = processor_.queue(id);
 
-		if (!queue.destroy_acked) {
-			if (!mailbox_.can_send()) {
-				waiting.set(id);
-				continue;
-			}
-			acknowledge(queue.destroy_seq, GMEMU_FW_OK);
-		}
-		queue.state = Queue::State::free;
-	}
-	drained = waiting;
+        if (!queue.destroy_acked) {
+            if (!mailbox_.can_send()) {
+                waiting.set(id);
+                continue;
+            }
+            acknowledge(queue.destroy_seq, GMEMU_FW_OK);
+        }
+        queue.state = Queue::State::free;
+    }
+    drained = waiting;
 
-	for (ContextDestroy &record : context_destroys_) {
-		bool busy = false;
+    for (ContextDestroy &record : context_destroys_) {
+        bool busy = false;
 
-		if (!record.used || !mailbox_.can_send())
-			continue;
-		for (unsigned id = 0; id < GMEMU_MAX_QUEUES; id++) {
-			const Queue &queue = processor_.queue(id);
-			busy |= queue.state != Queue::State::free && queue.ctx == record.ctx;
-		}
-		if (busy)
-			continue;
-		acknowledge(record.seq, GMEMU_FW_OK);
-		record.used = false;
-	}
+        if (!record.used || !mailbox_.can_send())
+            continue;
+        for (unsigned id = 0; id < GMEMU_MAX_QUEUES; id++) {
+            const Queue &queue = processor_.queue(id);
+            busy |= queue.state != Queue::State::free && queue.ctx == record.ctx;
+        }
+        if (busy)
+            continue;
+        acknowledge(record.seq, GMEMU_FW_OK);
+        record.used = false;
+    }
 }
 
 void Firmware::notify()
 {
-	// Completions first: the host then knows all that was done before the error.
-	while (processor_.completed.any() && mailbox_.can_send()) {
-		const unsigned id = processor_.completed.take();
-		gmemu_msg message = {};
+    // Completions first: the host then knows all that was done before the error.
+    while (processor_.completed.any() && mailbox_.can_send()) {
+        const unsigned id = processor_.completed.take();
+        gmemu_msg message = {};
 
-		message.type = GMEMU_MSG_COMPLETION;
-		message.u.queue = {id, processor_.queue(id).ctx};
-		mailbox_.send(message);
-	}
-	while (!processor_.completed.any() && processor_.failed.any() && mailbox_.can_send())
-		mailbox_.send(processor_.queue(processor_.failed.take()).error);
+        message.type = GMEMU_MSG_COMPLETION;
+        message.u.queue = {id, processor_.queue(id).ctx};
+        mailbox_.send(message);
+    }
+    while (!processor_.completed.any() && processor_.failed.any() && mailbox_.can_send())
+        mailbox_.send(processor_.queue(processor_.failed.take()).error);
 }
 
 void Firmware::acknowledge(uint32_t seq, uint32_t status)
 {
-	gmemu_msg message = {};
+    gmemu_msg message = {};
 
-	message.type = GMEMU_MSG_ACK;
-	message.seq = seq;
-	message.u.ack.status = status;
-	message.u.ack.fw_version = FW_VERSION;
-	message.u.ack.cores = processor_.harts().cores();
-	mailbox_.send(message);
+    message.type = GMEMU_MSG_ACK;
+    message.seq = seq;
+    message.u.ack.status = status;
+    message.u.ack.fw_version = FW_VERSION;
+    message.u.ack.cores = processor_.harts().cores();
+    mailbox_.send(message);
 }
 
 } // namespace fw

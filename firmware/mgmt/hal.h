@@ -18,20 +18,20 @@ void bus_write(uint64_t bus, const void *src, size_t bytes);
 
 // A process's memory, translated in a context on behalf of a queue.
 enum class Outcome : uint8_t {
-	ok,
-	pending, // a fault was reported: the same access may be tried again after REPLAY
-	cancelled, // the fault was cancelled: last_cancel() tells why
+    ok,
+    pending,   // a fault was reported: the same access may be tried again after REPLAY
+    cancelled, // the fault was cancelled: last_cancel() tells why
 };
 
 struct Context {
-	uint32_t ctx;
-	uint32_t queue;
+    uint32_t ctx;
+    uint32_t queue;
 };
 
 struct Cancel {
-	uint64_t va;
-	uint8_t access; // enum gmemu_fault_access
-	uint8_t reason; // enum gmemu_fault_reason
+    uint64_t va;
+    uint8_t access; // enum gmemu_fault_access
+    uint8_t reason; // enum gmemu_fault_reason
 };
 
 Outcome user_load16(Context context, uint64_t va, uint16_t &value);

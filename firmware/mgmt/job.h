@@ -8,15 +8,15 @@
 namespace fw {
 
 struct Job {
-	uint64_t units; // how many there are
-	uint64_t next; // the first that no hart has got
-	uint64_t finished;
-	uint64_t chunk; // bytes per unit of a copy or fill
-	uint32_t groups[2]; // work-groups in x and in y
-	uint32_t id[3]; // work-group `next`
+    uint64_t units; // how many there are
+    uint64_t next;  // the first that no hart has got
+    uint64_t finished;
+    uint64_t chunk;     // bytes per unit of a copy or fill
+    uint32_t groups[2]; // work-groups in x and in y
+    uint32_t id[3];     // work-group `next`
 
-	bool all_issued() const { return next == units; }
-	bool complete() const { return finished == units; }
+    bool all_issued() const { return next == units; }
+    bool complete() const { return finished == units; }
 };
 
 // Copies and fills are cut no finer than this, to be worth waking a hart.

@@ -11,23 +11,23 @@
 #include "gmemu_std_kernels.h"
 
 struct Session {
-	gmemu::Device device;
-	gmemu::Context context{device};
-	gmemu::Module kernels;
-	gmemu::Queue queue{context};
+    gmemu::Device device;
+    gmemu::Context context{device};
+    gmemu::Module kernels;
+    gmemu::Queue queue{context};
 
-	explicit Session(const std::string &module) : kernels(module) {}
+    explicit Session(const std::string &module) : kernels(module) {}
 };
 
 // Nothing the demo does takes long; what does is stuck.
 constexpr std::chrono::seconds patience{120};
 
 struct Row {
-	std::string name;
-	std::string detail; // what was computed
-	gmemu_stats stats = {}; // by this part alone
-	std::chrono::nanoseconds time{0};
-	bool agrees = false;
+    std::string name;
+    std::string detail;     // what was computed
+    gmemu_stats stats = {}; // by this part alone
+    std::chrono::nanoseconds time{0};
+    bool agrees = false;
 };
 
 using Part = std::function<bool(Session &, std::string &detail)>;

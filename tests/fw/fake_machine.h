@@ -19,78 +19,78 @@
 
 class FakeMachine {
 public:
-	explicit FakeMachine(uint32_t cores);
-	~FakeMachine();
-	FakeMachine(const FakeMachine &) = delete;
-	FakeMachine &operator=(const FakeMachine &) = delete;
+    explicit FakeMachine(uint32_t cores);
+    ~FakeMachine();
+    FakeMachine(const FakeMachine &) = delete;
+    FakeMachine &operator=(const FakeMachine &) = delete;
 
-	static FakeMachine &current();
+    static FakeMachine &current();
 
-	// ---- for the test
-	static constexpr uint64_t page_size = 4096;
+    // ---- for the test
+    static constexpr uint64_t page_size = 4096;
 
-	struct Page {
-		enum class State { present, faults, cancelled } state = State::present;
-		uint8_t reason = 0;
-		std::array<uint8_t, page_size> bytes = {};
-	};
-	// Memory of the process; a page is made, zeroed, when it is first named.
-	Page &page(uint64_t va) { return pages_[va / page_size]; }
-	template <class T> T load(uint64_t va)
-	{
-		T value;
-		std::memcpy(&value, &page(va).bytes[va % page_size], sizeof(value));
-		return value;
-	}
-	template <class T> void store(uint64_t va, const T &value)
-	{
-		std::memcpy(&page(va).bytes[va % page_size], &value, sizeof(value));
-	}
-	// VAs that faulted, in order.
-	std::vector<uint64_t> faults;
+    struct Page {
+        enum class State { present, faults, cancelled } state = State::present;
+        uint8_t reason = 0;
+        std::array<uint8_t, page_size> bytes = {};
+    };
+    // Memory of the process; a page is made, zeroed, when it is first named.
+    Page &page(uint64_t va) { return pages_[va / page_size]; }
+    template <class T> T load(uint64_t va)
+    {
+        T value;
+        std::memcpy(&value, &page(va).bytes[va % page_size], sizeof(value));
+        return value;
+    }
+    template <class T> void store(uint64_t va, const T &value)
+    {
+        std::memcpy(&page(va).bytes[va % page_size], &value, sizeof(value));
+    }
+    // VAs that faulted, in order.
+    std::vector<uint64_t> faults;
 
-	using HartBlock = std::map<uint32_t, uint64_t>;
-	struct Hart {
-		HartBlock registers;
-		bool running = false;
-		unsigned starts = 0;
-		bool fence_i = false;
-		bool kill = false;
-	};
-	std::vector<Hart> harts;
-	void halt(unsigned hart, uint64_t cause = GMEMU_HCAUSE_EXIT);
-	// Runs every started hart to its end until none is running; counts the units.
-	unsigned finish_all(fw::Firmware &firmware);
-	unsigned running() const;
+    using HartBlock = std::map<uint32_t, uint64_t>;
+    struct Hart {
+        HartBlock registers;
+        bool running = false;
+        unsigned starts = 0;
+        bool fence_i = false;
+        bool kill = false;
+    };
+    std::vector<Hart> harts;
+    void halt(unsigned hart, uint64_t cause = GMEMU_HCAUSE_EXIT);
+    // Runs every started hart to its end until none is running; counts the units.
+    unsigned finish_all(fw::Firmware &firmware);
+    unsigned running() const;
 
-	void host_send(const gmemu_msg &message);
-	std::optional<gmemu_msg> host_receive();
-	std::vector<gmemu_msg> host_receive_all();
-	void doorbell(unsigned queue);
-	void replay();
+    void host_send(const gmemu_msg &message);
+    std::optional<gmemu_msg> host_receive();
+    std::vector<gmemu_msg> host_receive_all();
+    void doorbell(unsigned queue);
+    void replay();
 
-	uint64_t pending = 0;
-	uint64_t now = 1000;
-	uint64_t contract = (GMEMU_VERSION_MAJOR << 16) | GMEMU_VERSION_MINOR;
-	uint64_t fw_status = 0;
-	uint32_t f2h_log2 = 6;
-	std::vector<uint32_t> forgotten; // queues, by GMEMU_M_QP_FORGET
-	std::string console;
+    uint64_t pending = 0;
+    uint64_t now = 1000;
+    uint64_t contract = (GMEMU_VERSION_MAJOR << 16) | GMEMU_VERSION_MINOR;
+    uint64_t fw_status = 0;
+    uint32_t f2h_log2 = 6;
+    std::vector<uint32_t> forgotten; // queues, by GMEMU_M_QP_FORGET
+    std::string console;
 
-	// ---- for the HAL
-	uint64_t mmio_read(uint32_t offset);
-	void mmio_write(uint32_t offset, uint64_t value);
-	uint8_t *bus(uint64_t address, size_t bytes);
-	fw::hal::Outcome access(uint64_t va, size_t bytes, uint8_t kind);
-	fw::hal::Cancel cancel = {};
+    // ---- for the HAL
+    uint64_t mmio_read(uint32_t offset);
+    void mmio_write(uint32_t offset, uint64_t value);
+    uint8_t *bus(uint64_t address, size_t bytes);
+    fw::hal::Outcome access(uint64_t va, size_t bytes, uint8_t kind);
+    fw::hal::Cancel cancel = {};
 
 private:
-	static constexpr uint64_t h2f_bus = 0x10000, f2h_bus = 0x20000;
-	static constexpr uint32_t h2f_log2 = 6;
+    static constexpr uint64_t h2f_bus = 0x10000, f2h_bus = 0x20000;
+    static constexpr uint32_t h2f_log2 = 6;
 
-	std::map<uint64_t, Page> pages_;
-	std::vector<uint8_t> memory_ = std::vector<uint8_t>(0x40000);
-	std::array<uint64_t, 4> doorbells_ = {};
-	uint64_t hart_events_ = 0;
-	uint32_t h2f_put_ = 0, h2f_get_ = 0, f2h_put_ = 0, f2h_get_ = 0;
+    std::map<uint64_t, Page> pages_;
+    std::vector<uint8_t> memory_ = std::vector<uint8_t>(0x40000);
+    std::array<uint64_t, 4> doorbells_ = {};
+    uint64_t hart_events_ = 0;
+    uint32_t h2f_put_ = 0, h2f_get_ = 0, f2h_put_ = 0, f2h_get_ = 0;
 };

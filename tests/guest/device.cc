@@ -14,167 +14,164 @@ namespace fs = std::filesystem;
 
 std::string kernel_file(const char *name)
 {
-	const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
+    const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
 
-	for (const fs::path &path : {here / name, here / "../fw" / name, here / "../../firmware" / name})
-		if (fs::exists(path))
-			return path.lexically_normal();
-	throw std::runtime_error(std::string(name) + " is not beside the test program");
+    for (const fs::path &path : {here / name, here / "../fw" / name, here / "../../firmware" / name})
+        if (fs::exists(path))
+            return path.lexically_normal();
+    throw std::runtime_error(std::string(name) + " is not beside the test program");
 }
 
 gmemu::Kernel Accelerator::find(const char *kernel) const
 {
-	gmemu_kernel *found;
+    gmemu_kernel *found;
 
-	if (gmemu_module_kernel(kernels.get(), kernel, &found) == 0)
-		return gmemu::Kernel(found);
-	return standard.kernel(kernel);
+    if (gmemu_module_kernel(kernels.get(), kernel, &found) == 0)
+        return gmemu::Kernel(found);
+    return standard.kernel(kernel);
 }
 
 gmemu_queue_error failure_of(gmemu::Queue &queue)
 {
-	const int result = gmemu_queue_wait_idle(queue.get(), std::chrono::nanoseconds(patience).count());
+    const int result = gmemu_queue_wait_idle(queue.get(), std::chrono::nanoseconds(patience).count());
 
-	EXPECT_EQUAL(result, -EIO);
-	const gmemu_queue_error error = queue.error();
-	harness::note(gmemu::to_string(error));
-	return error;
+    EXPECT_EQUAL(result, -EIO);
+    const gmemu_queue_error error = queue.error();
+    harness::note(gmemu::to_string(error));
+    return error;
 }
 
 Mapping::Mapping(size_t bytes, int protection, int flags, int fd)
-	: address_(mmap(nullptr, bytes, protection, flags, fd, 0)), bytes_(bytes)
+    : address_(mmap(nullptr, bytes, protection, flags, fd, 0)),
+      bytes_(bytes)
 {
-	if (address_ == MAP_FAILED)
-		throw std::runtime_error(std::string("mmap: ") + std::strerror(errno));
+    if (address_ == MAP_FAILED)
+        throw std::runtime_error(std::string("mmap: ") + std::strerror(errno));
 }
 
 Mapping::~Mapping()
 {
-	if (address_)
-		munmap(address_, bytes_);
+    if (address_)
+        munmap(address_, bytes_);
 }
 
 void Mapping::protect(int protection)
 {
-	if (mprotect(address_, bytes_, protection))
-		throw std::runtime_error(std::string("mprotect: ") + std::strerror(errno));
+    if (mprotect(address_, bytes_, protection))
+        throw std::runtime_error(std::string("mprotect: ") + std::strerror(errno));
 }
 
 void Mapping::unmap()
 {
-	munmap(address_, bytes_);
-	address_ = nullptr;
+    munmap(address_, bytes_);
+    address_ = nullptr;
 }
 
 void Mapping::move_to_bigger(size_t bytes)
 {
-	// A reserved range of the new size makes sure that it moves.
-	void *target = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	void *moved = target == MAP_FAILED ? MAP_FAILED :
-					     mremap(address_, bytes_, bytes,
-						    MREMAP_MAYMOVE | MREMAP_FIXED, target);
+    // A reserved range of the new size makes sure that it moves.
+    void *target = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *moved = target == MAP_FAILED
+                      ? MAP_FAILED
+                      : mremap(address_, bytes_, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
 
-	if (moved == MAP_FAILED)
-		throw std::runtime_error(std::string("mremap: ") + std::strerror(errno));
-	address_ = moved;
-	bytes_ = bytes;
+    if (moved == MAP_FAILED)
+        throw std::runtime_error(std::string("mremap: ") + std::strerror(errno));
+    address_ = moved;
+    bytes_ = bytes;
 }
 
 std::optional<uint64_t> read_number(const std::string &path)
 {
-	std::ifstream in(path);
-	std::string text;
+    std::ifstream in(path);
+    std::string text;
 
-	if (!(in >> text))
-		return {};
-	return std::strtoull(text.c_str(), nullptr, 0);
+    if (!(in >> text))
+        return {};
+    return std::strtoull(text.c_str(), nullptr, 0);
 }
 
 void write_text(const std::string &path, const std::string &text)
 {
-	std::ofstream out(path);
+    std::ofstream out(path);
 
-	out << text << std::flush;
-	if (!out)
-		throw std::runtime_error(path + " cannot be written");
+    out << text << std::flush;
+    if (!out)
+        throw std::runtime_error(path + " cannot be written");
 }
 
 uint64_t device_pages_in_use()
 {
-	const fs::path root = "/sys/kernel/mm/gmem";
-	uint64_t pages = 0;
-	bool found = false;
+    const fs::path root = "/sys/kernel/mm/gmem";
+    uint64_t pages = 0;
+    bool found = false;
 
-	if (fs::exists(root))
-		for (const auto &entry : fs::directory_iterator(root)) {
-			if (!entry.path().filename().string().starts_with("hnode"))
-				continue;
-			if (const auto active = read_number(entry.path() / "nr_active")) {
-				pages += *active;
-				found = true;
-			}
-		}
-	if (!found)
-		throw harness::Skip("no hnode in /sys/kernel/mm/gmem");
-	return pages;
+    if (fs::exists(root))
+        for (const auto &entry : fs::directory_iterator(root)) {
+            if (!entry.path().filename().string().starts_with("hnode"))
+                continue;
+            if (const auto active = read_number(entry.path() / "nr_active")) {
+                pages += *active;
+                found = true;
+            }
+        }
+    if (!found)
+        throw harness::Skip("no hnode in /sys/kernel/mm/gmem");
+    return pages;
 }
 
 void expect_pages_in_use(uint64_t want)
 {
-	wait_until([&] { return device_pages_in_use() == want; }, std::chrono::seconds(10));
-	EXPECT_EQUAL(device_pages_in_use(), want);
+    wait_until([&] { return device_pages_in_use() == want; }, std::chrono::seconds(10));
+    EXPECT_EQUAL(device_pages_in_use(), want);
 }
 
 KernelLog::KernelLog() : fd_(open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC))
 {
-	if (fd_ >= 0)
-		lseek(fd_, 0, SEEK_END);
+    if (fd_ >= 0)
+        lseek(fd_, 0, SEEK_END);
 }
 
 KernelLog::~KernelLog()
 {
-	if (fd_ >= 0)
-		close(fd_);
+    if (fd_ >= 0)
+        close(fd_);
 }
 
 std::vector<std::string> KernelLog::reports()
 {
-	std::vector<std::string> found;
-	char line[8192];
+    std::vector<std::string> found;
+    char line[8192];
 
-	if (fd_ < 0)
-		return found;
-	for (;;) {
-		const ssize_t size = read(fd_, line, sizeof(line) - 1);
-		if (size < 0 && errno == EPIPE)
-			continue; // messages were overwritten: go on with the oldest
-		if (size <= 0)
-			return found;
-		line[size] = 0;
-		const char *text = std::strchr(line, ';');
-		if (!text)
-			continue;
-		for (const char *bad :
-		     {"BUG:", "WARNING:", "Oops", "KASAN", "possible circular locking",
-		      "possible recursive locking", "inconsistent lock state", "Bad page",
-		      "Bad rss-counter", "non-zero pgtables_bytes", "stack backtrace"})
-			if (std::strstr(text, bad)) {
-				found.push_back(text + 1);
-				break;
-			}
-	}
+    if (fd_ < 0)
+        return found;
+    for (;;) {
+        const ssize_t size = read(fd_, line, sizeof(line) - 1);
+        if (size < 0 && errno == EPIPE)
+            continue; // messages were overwritten: go on with the oldest
+        if (size <= 0)
+            return found;
+        line[size] = 0;
+        const char *text = std::strchr(line, ';');
+        if (!text)
+            continue;
+        for (const char *bad : {"BUG:", "WARNING:", "Oops", "KASAN", "possible circular locking",
+                                "possible recursive locking", "inconsistent lock state", "Bad page",
+                                "Bad rss-counter", "non-zero pgtables_bytes", "stack backtrace"})
+            if (std::strstr(text, bad)) {
+                found.push_back(text + 1);
+                break;
+            }
+    }
 }
 
 void expect_clean(KernelLog &log)
 {
-	const auto reports = log.reports();
+    const auto reports = log.reports();
 
-	for (const std::string &report : reports)
-		harness::note("kernel: " + report);
-	EXPECT_EQUAL(reports.size(), size_t{0});
+    for (const std::string &report : reports)
+        harness::note("kernel: " + report);
+    EXPECT_EQUAL(reports.size(), size_t{0});
 }
 
-void sleep_ms(unsigned ms)
-{
-	std::this_thread::sleep_for(std::chrono::milliseconds(ms));
-}
+void sleep_ms(unsigned ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }

@@ -27,26 +27,24 @@ std::string kernel_file(const char *name);
 
 // One process's use of the device.
 struct Accelerator {
-	gmemu::Device device;
-	gmemu::Context context{device};
-	gmemu::Module kernels{kernel_file("test_kernels.elf")};
-	gmemu::Module standard{kernel_file("std.elf")};
-	gmemu::Queue queue{context};
+    gmemu::Device device;
+    gmemu::Context context{device};
+    gmemu::Module kernels{kernel_file("test_kernels.elf")};
+    gmemu::Module standard{kernel_file("std.elf")};
+    gmemu::Queue queue{context};
 
-	// Launch over n work-items and wait.
-	template <class Args>
-	void run(const char *kernel, const Args &args, uint32_t n = 1, uint32_t group = 1)
-	{
-		start(queue, kernel, args, n, group);
-		queue.wait_idle(patience);
-	}
-	template <class Args>
-	void start(gmemu::Queue &on, const char *kernel, const Args &args, uint32_t n = 1,
-		   uint32_t group = 1)
-	{
-		on.launch(find(kernel), {n, 1, 1}, {group, 1, 1}, args);
-	}
-	gmemu::Kernel find(const char *kernel) const;
+    // Launch over n work-items and wait.
+    template <class Args> void run(const char *kernel, const Args &args, uint32_t n = 1, uint32_t group = 1)
+    {
+        start(queue, kernel, args, n, group);
+        queue.wait_idle(patience);
+    }
+    template <class Args>
+    void start(gmemu::Queue &on, const char *kernel, const Args &args, uint32_t n = 1, uint32_t group = 1)
+    {
+        on.launch(find(kernel), {n, 1, 1}, {group, 1, 1}, args);
+    }
+    gmemu::Kernel find(const char *kernel) const;
 };
 
 // The error of a queue whose work is expected to fail: waits for it.
@@ -55,26 +53,26 @@ gmemu_queue_error failure_of(gmemu::Queue &queue);
 // Anonymous or other memory, unmapped in the end.
 class Mapping {
 public:
-	explicit Mapping(size_t bytes, int protection = PROT_READ | PROT_WRITE,
-			 int flags = MAP_PRIVATE | MAP_ANONYMOUS, int fd = -1);
-	~Mapping();
-	Mapping(const Mapping &) = delete;
-	Mapping &operator=(const Mapping &) = delete;
+    explicit Mapping(size_t bytes, int protection = PROT_READ | PROT_WRITE,
+                     int flags = MAP_PRIVATE | MAP_ANONYMOUS, int fd = -1);
+    ~Mapping();
+    Mapping(const Mapping &) = delete;
+    Mapping &operator=(const Mapping &) = delete;
 
-	uint64_t *words() const { return static_cast<uint64_t *>(address_); }
-	uint64_t *page(size_t n) const { return words() + n * words_per_page; }
-	void *address() const { return address_; }
-	uint64_t va() const { return reinterpret_cast<uint64_t>(address_); }
-	size_t bytes() const { return bytes_; }
-	size_t pages() const { return bytes_ / page_size; }
+    uint64_t *words() const { return static_cast<uint64_t *>(address_); }
+    uint64_t *page(size_t n) const { return words() + n * words_per_page; }
+    void *address() const { return address_; }
+    uint64_t va() const { return reinterpret_cast<uint64_t>(address_); }
+    size_t bytes() const { return bytes_; }
+    size_t pages() const { return bytes_ / page_size; }
 
-	void protect(int protection);
-	void unmap();
-	void move_to_bigger(size_t bytes); // mremap
+    void protect(int protection);
+    void unmap();
+    void move_to_bigger(size_t bytes); // mremap
 
 private:
-	void *address_;
-	size_t bytes_;
+    void *address_;
+    size_t bytes_;
 };
 
 // The number in a file of sysfs, debugfs or a module parameter, if it exists.
@@ -89,14 +87,14 @@ void expect_pages_in_use(uint64_t want);
 // Kernel messages since it was made that should not be there (BUG, WARNING, lockdep ...).
 class KernelLog {
 public:
-	KernelLog();
-	~KernelLog();
-	KernelLog(const KernelLog &) = delete;
-	KernelLog &operator=(const KernelLog &) = delete;
-	std::vector<std::string> reports();
+    KernelLog();
+    ~KernelLog();
+    KernelLog(const KernelLog &) = delete;
+    KernelLog &operator=(const KernelLog &) = delete;
+    std::vector<std::string> reports();
 
 private:
-	int fd_;
+    int fd_;
 };
 void expect_clean(KernelLog &log);
 
@@ -106,12 +104,12 @@ void sleep_ms(unsigned ms);
 
 template <class Condition> bool wait_until(Condition condition, std::chrono::seconds limit)
 {
-	const auto deadline = std::chrono::steady_clock::now() + limit;
+    const auto deadline = std::chrono::steady_clock::now() + limit;
 
-	while (!condition()) {
-		if (std::chrono::steady_clock::now() > deadline)
-			return false;
-		sleep_ms(1);
-	}
-	return true;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > deadline)
+            return false;
+        sleep_ms(1);
+    }
+    return true;
 }

@@ -16,115 +16,114 @@ using harness::Test;
 // A child runs the kernel that never ends, on all harts, over its own memory.
 void run_and_be_killed(unsigned round, int signal)
 {
-	int ready[2];
-	char byte;
+    int ready[2];
+    char byte;
 
-	EXPECT_EQUAL(pipe(ready), 0);
-	const pid_t child = fork();
-	EXPECT(child >= 0);
-	if (child == 0) {
-		try {
-			Accelerator acc;
-			Mapping memory(256 * page_size);
-			uint64_t running = 0;
+    EXPECT_EQUAL(pipe(ready), 0);
+    const pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        try {
+            Accelerator acc;
+            Mapping memory(256 * page_size);
+            uint64_t running = 0;
 
-			acc.start(acc.queue, "churn", churn_args{memory.words(), 256, &running},
-				  acc.device.info().cores);
-			wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; });
-			if (write(ready[1], "r", 1) == 1)
-				pause();
-		} catch (const std::exception &error) {
-			harness::note(error.what());
-			fflush(stdout);
-		}
-		_exit(1);
-	}
-	close(ready[1]);
-	const bool up = read(ready[0], &byte, 1) == 1;
-	close(ready[0]);
-	usleep(round * 37 % 5000); // at another moment each time
-	kill(child, signal);
-	int status = 0;
-	EXPECT_EQUAL(waitpid(child, &status, 0), child);
-	EXPECT(up);
-	EXPECT(WIFSIGNALED(status));
+            acc.start(acc.queue, "churn", churn_args{memory.words(), 256, &running}, acc.device.info().cores);
+            wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; });
+            if (write(ready[1], "r", 1) == 1)
+                pause();
+        } catch (const std::exception &error) {
+            harness::note(error.what());
+            fflush(stdout);
+        }
+        _exit(1);
+    }
+    close(ready[1]);
+    const bool up = read(ready[0], &byte, 1) == 1;
+    close(ready[0]);
+    usleep(round * 37 % 5000); // at another moment each time
+    kill(child, signal);
+    int status = 0;
+    EXPECT_EQUAL(waitpid(child, &status, 0), child);
+    EXPECT(up);
+    EXPECT(WIFSIGNALED(status));
 }
 
 Test killed(
-	"kill -9 in the middle of a kernel, 50 times",
-	[] {
-		KernelLog log;
-		const uint64_t before = device_pages_in_use();
+    "kill -9 in the middle of a kernel, 50 times",
+    [] {
+        KernelLog log;
+        const uint64_t before = device_pages_in_use();
 
-		for (unsigned round = 0; round < 50; round++)
-			run_and_be_killed(round, SIGKILL);
-		expect_pages_in_use(before);
-		// The device works as before.
-		Accelerator acc;
-		uint64_t word = 0;
-		acc.run("atomic_add", gmemu_atomic_add_args{&word, 1, 10}, 100);
-		EXPECT_EQUAL(word, 1000u);
-		expect_clean(log);
-	},
-	std::chrono::seconds(300));
+        for (unsigned round = 0; round < 50; round++)
+            run_and_be_killed(round, SIGKILL);
+        expect_pages_in_use(before);
+        // The device works as before.
+        Accelerator acc;
+        uint64_t word = 0;
+        acc.run("atomic_add", gmemu_atomic_add_args{&word, 1, 10}, 100);
+        EXPECT_EQUAL(word, 1000u);
+        expect_clean(log);
+    },
+    std::chrono::seconds(300));
 
 Test exits("exit without destroying anything", [] {
-	KernelLog log;
-	const uint64_t before = device_pages_in_use();
+    KernelLog log;
+    const uint64_t before = device_pages_in_use();
 
-	for (unsigned round = 0; round < 10; round++) {
-		const pid_t child = fork();
-		EXPECT(child >= 0);
-		if (child == 0) {
-			auto *acc = new Accelerator;
-			auto *words = new uint64_t[100'000]();
-			acc->run("increment", increment_args{words, 1}, 100'000, 5000);
-			_exit(words[99'999] == 1 ? 0 : 1);
-		}
-		int status = -1;
-		EXPECT_EQUAL(waitpid(child, &status, 0), child);
-		EXPECT_EQUAL(status, 0);
-	}
-	expect_pages_in_use(before);
-	expect_clean(log);
+    for (unsigned round = 0; round < 10; round++) {
+        const pid_t child = fork();
+        EXPECT(child >= 0);
+        if (child == 0) {
+            auto *acc = new Accelerator;
+            auto *words = new uint64_t[100'000]();
+            acc->run("increment", increment_args{words, 1}, 100'000, 5000);
+            _exit(words[99'999] == 1 ? 0 : 1);
+        }
+        int status = -1;
+        EXPECT_EQUAL(waitpid(child, &status, 0), child);
+        EXPECT_EQUAL(status, 0);
+    }
+    expect_pages_in_use(before);
+    expect_clean(log);
 });
 
 Test contexts("contexts come and go", [] {
-	KernelLog log;
-	const uint64_t before = device_pages_in_use();
-	{
-		gmemu::Device device;
-		const gmemu::Module kernels(kernel_file("test_kernels.elf"));
-		Mapping memory(64 * page_size);
+    KernelLog log;
+    const uint64_t before = device_pages_in_use();
+    {
+        gmemu::Device device;
+        const gmemu::Module kernels(kernel_file("test_kernels.elf"));
+        Mapping memory(64 * page_size);
 
-		for (uint64_t round = 1; round <= 50; round++) {
-			gmemu::Context context(device);
-			gmemu::Queue queue(context);
-			queue.launch(kernels.kernel("increment"), {64 * words_per_page, 1, 1},
-				     {4096, 1, 1}, increment_args{memory.words(), 1});
-			queue.wait_idle(patience);
-			if (round % 2)
-				EXPECT_EQUAL(*memory.page(63), round);
-		}
-	}
-	expect_pages_in_use(before);
-	expect_clean(log);
+        for (uint64_t round = 1; round <= 50; round++) {
+            gmemu::Context context(device);
+            gmemu::Queue queue(context);
+            queue.launch(kernels.kernel("increment"), {64 * words_per_page, 1, 1}, {4096, 1, 1},
+                         increment_args{memory.words(), 1});
+            queue.wait_idle(patience);
+            if (round % 2)
+                EXPECT_EQUAL(*memory.page(63), round);
+        }
+    }
+    expect_pages_in_use(before);
+    expect_clean(log);
 });
 
 Test freed("memory given back is given back by the device too", [] {
-	const uint64_t before = device_pages_in_use();
-	uint64_t most = 0;
-	Accelerator acc;
+    const uint64_t before = device_pages_in_use();
+    uint64_t most = 0;
+    Accelerator acc;
 
-	for (unsigned round = 0; round < 50; round++) {
-		Mapping memory(512 * page_size);
-		acc.run("fill", gmemu_fill_args{memory.words(), round}, 512 * words_per_page, 16384);
-		most = std::max(most, device_pages_in_use());
-		EXPECT_EQUAL(*memory.page(round), round);
-	}
-	EXPECT(most >= before + 256); // it was there at all
-	// What the process still has there is its own few pages, not 50 mappings.
-	EXPECT(device_pages_in_use() < before + 2048);
+    for (unsigned round = 0; round < 50; round++) {
+        Mapping memory(512 * page_size);
+        acc.run("fill", gmemu_fill_args{memory.words(), round}, 512 * words_per_page, 16384);
+        most = std::max(most, device_pages_in_use());
+        EXPECT_EQUAL(*memory.page(round), round);
+    }
+    EXPECT(most >= before + 256); // it was there at all
+    // What the process still has there is its own few pages, not 50 mappings.
+    EXPECT(device_pages_in_use() < before + 2048);
 });
 
 } // namespace

@@ -44,71 +44,69 @@
 #define GMEMU_DEFAULT_STACK 16384u
 
 struct gmemu_wg {
-	uint32_t id[3]; /* number of this work-group in each dimension */
-	uint32_t size[3]; /* work-items in a work-group */
-	uint32_t grid[3]; /* work-items in the whole grid */
-	uint32_t hart; /* compute hart that runs this work-group */
-	uint32_t num_harts;
-	uint64_t flat; /* number of this work-group: x fastest, then y, then z */
+    uint32_t id[3];   /* number of this work-group in each dimension */
+    uint32_t size[3]; /* work-items in a work-group */
+    uint32_t grid[3]; /* work-items in the whole grid */
+    uint32_t hart;    /* compute hart that runs this work-group */
+    uint32_t num_harts;
+    uint64_t flat; /* number of this work-group: x fastest, then y, then z */
 };
 
 /* csr is one of GMEMU_CSR_*, a literal. */
-#define gmemu_csr_read(csr)                                                  \
-	(__extension__({                                                     \
-		uint64_t gmemu_csr_value_;                                   \
-		__asm__("csrr %0, %1"                               \
-			: "=r"(gmemu_csr_value_)                              \
-			: "i"(csr));                                          \
-		gmemu_csr_value_;                                            \
-	}))
+#define gmemu_csr_read(csr)                                         \
+    (__extension__({                                                \
+        uint64_t gmemu_csr_value_;                                  \
+        __asm__("csrr %0, %1" : "=r"(gmemu_csr_value_) : "i"(csr)); \
+        gmemu_csr_value_;                                           \
+    }))
 
 static inline void gmemu_wg_read(struct gmemu_wg *wg, uint64_t flat)
 {
-	wg->id[0] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_ID_X);
-	wg->id[1] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_ID_Y);
-	wg->id[2] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_ID_Z);
-	wg->size[0] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_SIZE_X);
-	wg->size[1] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_SIZE_Y);
-	wg->size[2] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_SIZE_Z);
-	wg->grid[0] = (uint32_t)gmemu_csr_read(GMEMU_CSR_GRID_X);
-	wg->grid[1] = (uint32_t)gmemu_csr_read(GMEMU_CSR_GRID_Y);
-	wg->grid[2] = (uint32_t)gmemu_csr_read(GMEMU_CSR_GRID_Z);
-	wg->hart = (uint32_t)gmemu_csr_read(GMEMU_CSR_HART_ID);
-	wg->num_harts = (uint32_t)gmemu_csr_read(GMEMU_CSR_NUM_HARTS);
-	wg->flat = flat;
+    wg->id[0] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_ID_X);
+    wg->id[1] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_ID_Y);
+    wg->id[2] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_ID_Z);
+    wg->size[0] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_SIZE_X);
+    wg->size[1] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_SIZE_Y);
+    wg->size[2] = (uint32_t)gmemu_csr_read(GMEMU_CSR_WG_SIZE_Z);
+    wg->grid[0] = (uint32_t)gmemu_csr_read(GMEMU_CSR_GRID_X);
+    wg->grid[1] = (uint32_t)gmemu_csr_read(GMEMU_CSR_GRID_Y);
+    wg->grid[2] = (uint32_t)gmemu_csr_read(GMEMU_CSR_GRID_Z);
+    wg->hart = (uint32_t)gmemu_csr_read(GMEMU_CSR_HART_ID);
+    wg->num_harts = (uint32_t)gmemu_csr_read(GMEMU_CSR_NUM_HARTS);
+    wg->flat = flat;
 }
 
 /* First work-item of this work-group in a dimension, as an index into the grid. */
 static inline uint64_t gmemu_first(const struct gmemu_wg *wg, unsigned int dim)
 {
-	return (uint64_t)wg->id[dim] * wg->size[dim];
+    return (uint64_t)wg->id[dim] * wg->size[dim];
 }
 
 /* One past its last work-item: the last work-group of a dimension may be partial. */
 static inline uint64_t gmemu_end(const struct gmemu_wg *wg, unsigned int dim)
 {
-	uint64_t end = gmemu_first(wg, dim) + wg->size[dim];
+    uint64_t end = gmemu_first(wg, dim) + wg->size[dim];
 
-	return end < wg->grid[dim] ? end : wg->grid[dim];
+    return end < wg->grid[dim] ? end : wg->grid[dim];
 }
 
 /* End this work-group. Returning from the kernel does the same. */
 __attribute__((noreturn)) static inline void gmemu_exit(void)
 {
-	register uint64_t call __asm__("a7") = GMEMU_ECALL_EXIT;
+    register uint64_t call __asm__("a7") = GMEMU_ECALL_EXIT;
 
-	__asm__ volatile("ecall" : : "r"(call) : "memory");
-	__builtin_unreachable();
+    __asm__ volatile("ecall" : : "r"(call) : "memory");
+    __builtin_unreachable();
 }
 
 /* Stop the whole queue: it errors with GMEMU_QERR_ABORT and this code. */
 __attribute__((noreturn)) static inline void gmemu_abort(uint64_t code)
 {
-	register uint64_t arg __asm__("a0") = code;
-	register uint64_t call __asm__("a7") = GMEMU_ECALL_ABORT;
+    register uint64_t arg __asm__("a0") = code;
+    register uint64_t call __asm__("a7") = GMEMU_ECALL_ABORT;
 
-	__asm__ volatile("ecall" : : "r"(arg), "r"(call) : "memory");
-	__builtin_unreachable();
+    __asm__ volatile("ecall" : : "r"(arg), "r"(call) : "memory");
+    __builtin_unreachable();
 }
 
 /*
@@ -130,18 +128,14 @@ __attribute__((noreturn)) static inline void gmemu_abort(uint64_t code)
 #define gmemu_atomic_xor(p, v) __atomic_fetch_xor((p), (v), __ATOMIC_SEQ_CST)
 #define gmemu_atomic_exchange(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 /* True if *p was *expected and is now v; otherwise *expected is what *p was. */
-#define gmemu_atomic_compare_exchange(p, expected, v)                        \
-	__atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, \
-				    __ATOMIC_SEQ_CST)
+#define gmemu_atomic_compare_exchange(p, expected, v) \
+    __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 #define gmemu_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-/*
- * Between polls of a location another agent writes. A hart has no timer to sleep on; it
- * makes the wait visible to the compiler and, by way of the hart, to the host.
- */
+/* Between polls of a location that another agent writes: the PAUSE hint, and no stale register copy. */
 static inline void gmemu_pause(void)
 {
-	__asm__ volatile(".4byte 0x0100000f" : : : "memory"); /* PAUSE (Zihintpause) */
+    __asm__ volatile(".4byte 0x0100000f" : : : "memory"); /* PAUSE (Zihintpause) */
 }
 
 GMEMU_EXTERN_C void *memcpy(void *dst, const void *src, size_t n);
@@ -154,35 +148,30 @@ GMEMU_EXTERN_C int memcmp(const void *a, const void *b, size_t n);
  * `args_type *args` and `const struct gmemu_wg *wg`. The work-group starts in the stub
  * `name`, whose a0 and a1 are the C arguments; ra is 0, so it must not return.
  */
-#define GMEMU_KERNEL_STACK(name, args_type, stack_bytes)                       \
-	static inline __attribute__((always_inline)) void name##_gmemu_body(  \
-		args_type *args, const struct gmemu_wg *wg);                   \
-	GMEMU_EXTERN_C __attribute__((noreturn)) void name(args_type *args,    \
-							   uint64_t flat);     \
-	struct name##_gmemu_desc {                                             \
-		void (*entry)(args_type *, uint64_t);                          \
-		const char *name_;                                             \
-		uint32_t args_size, flags, stack_size, reserved;               \
-	};                                                                     \
-	GMEMU_ASSERT_SIZE(struct name##_gmemu_desc, sizeof(struct gmemu_kernel_desc)); \
-	__attribute__((used, retain, section(".gmemu.kernels"),                \
-		       aligned(8))) static struct name##_gmemu_desc            \
-		name##_gmemu_kernel = { name, #name, sizeof(args_type), 0,     \
-					(stack_bytes), 0 };                    \
-	GMEMU_EXTERN_C __attribute__((noreturn)) void name(args_type *args,    \
-							   uint64_t flat)      \
-	{                                                                      \
-		struct gmemu_wg wg;                                            \
-                                                                               \
-		gmemu_wg_read(&wg, flat);                                      \
-		name##_gmemu_body(args, &wg);                                  \
-		gmemu_exit();                                                  \
-	}                                                                      \
-	static inline __attribute__((always_inline)) void name##_gmemu_body(  \
-		__attribute__((unused)) args_type *args,                       \
-		__attribute__((unused)) const struct gmemu_wg *wg)
+#define GMEMU_KERNEL_STACK(name, args_type, stack_bytes)                                                   \
+    static inline                                                                                          \
+        __attribute__((always_inline)) void name##_gmemu_body(args_type *args, const struct gmemu_wg *wg); \
+    GMEMU_EXTERN_C __attribute__((noreturn)) void name(args_type *args, uint64_t flat);                    \
+    struct name##_gmemu_desc {                                                                             \
+        void (*entry)(args_type *, uint64_t);                                                              \
+        const char *name_;                                                                                 \
+        uint32_t args_size, flags, stack_size, reserved;                                                   \
+    };                                                                                                     \
+    GMEMU_ASSERT_SIZE(struct name##_gmemu_desc, sizeof(struct gmemu_kernel_desc));                         \
+    __attribute__((used, retain, section(".gmemu.kernels"),                                                \
+                   aligned(8))) static struct name##_gmemu_desc name##_gmemu_kernel = {                    \
+        name, #name, sizeof(args_type), 0, (stack_bytes), 0};                                              \
+    GMEMU_EXTERN_C __attribute__((noreturn)) void name(args_type *args, uint64_t flat)                     \
+    {                                                                                                      \
+        struct gmemu_wg wg;                                                                                \
+                                                                                                           \
+        gmemu_wg_read(&wg, flat);                                                                          \
+        name##_gmemu_body(args, &wg);                                                                      \
+        gmemu_exit();                                                                                      \
+    }                                                                                                      \
+    static inline __attribute__((always_inline)) void name##_gmemu_body(                                   \
+        __attribute__((unused)) args_type *args, __attribute__((unused)) const struct gmemu_wg *wg)
 
-#define GMEMU_KERNEL(name, args_type) \
-	GMEMU_KERNEL_STACK(name, args_type, GMEMU_DEFAULT_STACK)
+#define GMEMU_KERNEL(name, args_type) GMEMU_KERNEL_STACK(name, args_type, GMEMU_DEFAULT_STACK)
 
 #endif

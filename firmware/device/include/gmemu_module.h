@@ -14,12 +14,12 @@
 #define GMEMU_MODULE_SECTION ".gmemu.kernels"
 
 struct gmemu_kernel_desc {
-	uint64_t entry; /* VA of the entry stub, for kernel_object */
-	uint64_t name; /* VA of the NUL-terminated name */
-	uint32_t args_size; /* bytes at kernarg_address */
-	uint32_t flags; /* 0 */
-	uint32_t stack_size; /* bytes of stack, for private_segment_size */
-	uint32_t reserved;
+    uint64_t entry;      /* VA of the entry stub, for kernel_object */
+    uint64_t name;       /* VA of the NUL-terminated name */
+    uint32_t args_size;  /* bytes at kernarg_address */
+    uint32_t flags;      /* 0 */
+    uint32_t stack_size; /* bytes of stack, for private_segment_size */
+    uint32_t reserved;
 };
 
 #endif
