@@ -158,6 +158,8 @@ const char *CopyEngine::refuse(const gmemu_copy_desc &desc) const
     case GMEMU_COPY_OP_COPY:
         if (src_local && !dram_.contains(DramOffset(desc.src), desc.len))
             return "src is outside local DRAM";
+        if (desc.src + desc.len < desc.src)
+            return "address wraps around";
         if (src_local == dst_local && desc.src < desc.dst + desc.len && desc.dst < desc.src + desc.len)
             return "src and dst overlap";
         break;
@@ -176,7 +178,7 @@ const char *CopyEngine::refuse(const gmemu_copy_desc &desc) const
     }
     if (dst_local && !dram_.contains(DramOffset(desc.dst), desc.len))
         return "dst is outside local DRAM";
-    if (desc.src + desc.len < desc.src || desc.dst + desc.len < desc.dst)
+    if (desc.dst + desc.len < desc.dst)
         return "address wraps around";
     return nullptr;
 }
