@@ -29,6 +29,8 @@ void mount_kernel_filesystems()
     mount_at("proc", "/proc");
     mount_at("sysfs", "/sys");
     mount_at("devtmpfs", "/dev");
+    /* A new mount is a new devpts: /init, which opens the master, and the program share this one. */
+    mount_at("devpts", "/dev/pts", 0, "ptmxmode=0666");
 }
 
 static void make_directories(const std::string &path)
@@ -73,7 +75,7 @@ std::string mount_program_root(const std::string &share)
     mount_at("debugfs", root + "/sys/kernel/debug");
     mount_at("tracefs", root + "/sys/kernel/tracing");
     mount_at("devtmpfs", root + "/dev");
-    mount_at("devpts", root + "/dev/pts", 0, "ptmxmode=0666");
+    mount("/dev/pts", (root + "/dev/pts").c_str(), nullptr, MS_BIND, nullptr);
     mount_at("tmpfs", root + "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
     mount_at("tmpfs", root + "/run", MS_NOSUID | MS_NODEV, "mode=0755");
     symlink("/proc/self/fd", (root + "/dev/fd").c_str());
