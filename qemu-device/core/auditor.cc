@@ -166,20 +166,16 @@ void Auditor::sweep_contexts(uint64_t now)
 
 bool Auditor::sweep_faults(uint64_t now)
 {
-    const auto overdue = faults_.overdue();
-    if (!overdue || overdue->taken_ns == reported_fault_ns_)
-        return faults_.anything_outstanding() && !overdue;
-    // It may have been taken after this sweep began.
-    if (overdue->taken_ns > now || now - overdue->taken_ns < times_.lost_replay_ns)
-        return true;
-    reported_fault_ns_ = overdue->taken_ns;
-    checker_.violation(GMEMU_CHK_LOST_REPLAY, overdue->fault.ctx, overdue->fault.va.value,
-                       fmt::format("lost replay: the fault of {} {} (context {} va {:#x}) was taken from the ring {} ms ago "
-                                   "and neither replayed nor cancelled",
-                                   overdue->engine == GMEMU_ENGINE_HART ? "hart" : "queue", overdue->client,
-                                   overdue->fault.ctx.value, overdue->fault.va.value,
-                                   (now - overdue->taken_ns) / 1'000'000));
-    return true;
+    if (now >= times_.lost_replay_ns) {
+        for (const auto &overdue : faults_.overdue(now - times_.lost_replay_ns))
+            checker_.violation(
+                GMEMU_CHK_LOST_REPLAY, overdue.fault.ctx, overdue.fault.va.value,
+                fmt::format("lost replay: the fault of {} {} (context {} va {:#x}) was taken from the ring {} ms ago "
+                            "and neither replayed nor cancelled",
+                            overdue.engine == GMEMU_ENGINE_HART ? "hart" : "queue", overdue.client,
+                            overdue.fault.ctx.value, overdue.fault.va.value, (now - overdue.taken_ns) / 1'000'000));
+    }
+    return faults_.awaiting_decision();
 }
 
 void Auditor::pause()
@@ -203,7 +199,6 @@ void Auditor::reset()
     std::lock_guard lock(sweep_mutex_);
     translations_.clear();
     contexts_.clear();
-    reported_fault_ns_ = 0;
 }
 
 }  // namespace gmemu

@@ -64,7 +64,7 @@ private:
     bool sweep();  // true: look again after a period
     void sweep_translations(uint64_t now);
     void sweep_contexts(uint64_t now);
-    bool sweep_faults(uint64_t now);
+    bool sweep_faults(uint64_t now);  // true: one was taken and may become overdue
 
     const Host &host_;
     Mmu &mmu_;
@@ -82,7 +82,6 @@ private:
     std::mutex sweep_mutex_;  // below
     std::map<Key, Suspicion> translations_;
     std::map<Key, Suspicion> contexts_;
-    uint64_t reported_fault_ns_ = 0;
     bool paused_ = false;
     std::thread thread_;
 };

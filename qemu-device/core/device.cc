@@ -42,6 +42,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
         poke_all();
     });
     faults_.set_parked_hook([this] { irq_.raise(GMEMU_MIRQ_REPLAY); });
+    faults_.set_taken_hook([this] { auditor_.kick(); });
     invalidator_.set_completion_hook([this] { auditor_.kick(); });
     for (uint32_t i = 0; i < config.cores; i++) {
         ComputeHart::Environment environment{host_, mmu_, faults_, engine_gate_, auditor_, clock_, [this](HartIndex hart) {

@@ -30,10 +30,14 @@ FaultUnit::FaultUnit(unsigned harts, RegisterFile &registers, const Host &host, 
             return ring->write_ctrl(value);
         });
         registers.on_write(base + GMEMU_FAULT_GET, [this, ring](uint64_t value) {
-            std::lock_guard lock(mutex_);
-            ring->write_get(value);
-            if (ring == &replayable_)
-                note_released();
+            bool taken = false;
+            {
+                std::lock_guard lock(mutex_);
+                ring->write_get(value);
+                taken = ring == &replayable_ && note_released();
+            }
+            if (taken && taken_hook_)
+                taken_hook_();
             return false;
         });
     }
@@ -240,65 +244,64 @@ void FaultUnit::cancel(const CancelMatch &match, gmemu_fault_reason reason)
 
 // ------------------------------------------------------------------ checker
 
-void FaultUnit::note_released()
+template <class Visit>
+void FaultUnit::visit_pending(Visit visit)
 {
-    const uint64_t now = clock_.now_ns();
-    auto note = [&](Entry &entry) {
-        if (entry.in_ring && entry.taken_ns == 0 && entry.number < replayable_.released())
-            entry.taken_ns = now;
-    };
-    for (auto &slot : harts_)
-        if (slot->outstanding)
-            note(slot->entry);
-    for (auto &queue : parked_)
-        for (auto &parked : queue)
+    for (uint32_t i = 0; i < harts_.size(); i++) {
+        HartSlot &slot = *harts_[i];
+        if (slot.outstanding && slot.outcome.verdict == Verdict::kPending)
+            visit(slot.entry, slot.fault, GMEMU_ENGINE_HART, i);
+    }
+    for (uint32_t queue = 0; queue < parked_.size(); queue++)
+        for (Parked &parked : parked_[queue])
             if (parked.state == ParkState::kPending)
-                note(parked.entry);
+                visit(parked.entry, parked.fault, GMEMU_ENGINE_QP, queue);
 }
 
-std::optional<FaultUnit::Overdue> FaultUnit::overdue()
+bool FaultUnit::note_released()
+{
+    const uint64_t now = clock_.now_ns();
+    bool taken = false;
+    visit_pending([&](Entry &entry, const Fault &, gmemu_fault_engine, uint32_t) {
+        if (!entry.in_ring || entry.taken_ns || entry.number >= replayable_.released())
+            return;
+        entry.taken_ns = now;
+        taken = true;
+    });
+    return taken;
+}
+
+std::vector<FaultUnit::Overdue> FaultUnit::overdue(uint64_t taken_ns)
 {
     std::lock_guard lock(mutex_);
-    std::optional<Overdue> oldest;
-    auto consider = [&](const Entry &entry, const Fault &fault, gmemu_fault_engine engine, uint32_t client) {
-        if (entry.taken_ns && (!oldest || entry.taken_ns < oldest->taken_ns))
-            oldest = Overdue{entry.taken_ns, fault, engine, client};
-    };
-    for (uint32_t i = 0; i < harts_.size(); i++)
-        if (harts_[i]->outstanding && harts_[i]->outcome.verdict == Verdict::kPending)
-            consider(harts_[i]->entry, harts_[i]->fault, GMEMU_ENGINE_HART, i);
-    for (uint32_t queue = 0; queue < parked_.size(); queue++)
-        for (const auto &parked : parked_[queue])
-            if (parked.state == ParkState::kPending)
-                consider(parked.entry, parked.fault, GMEMU_ENGINE_QP, queue);
-    return oldest;
+    std::vector<Overdue> found;
+    visit_pending([&](Entry &entry, const Fault &fault, gmemu_fault_engine engine, uint32_t client) {
+        if (!entry.taken_ns || entry.taken_ns > taken_ns || entry.given_out)
+            return;
+        entry.given_out = true;
+        found.push_back({entry.taken_ns, fault, engine, client});
+    });
+    return found;
+}
+
+bool FaultUnit::awaiting_decision()
+{
+    std::lock_guard lock(mutex_);
+    bool any = false;
+    visit_pending([&](const Entry &entry, const Fault &, gmemu_fault_engine, uint32_t) {
+        any |= entry.taken_ns && !entry.given_out;
+    });
+    return any;
 }
 
 void FaultUnit::restart_overdue()
 {
     std::lock_guard lock(mutex_);
     const uint64_t now = clock_.now_ns();
-    auto restart = [&](Entry &entry) {
+    visit_pending([&](Entry &entry, const Fault &, gmemu_fault_engine, uint32_t) {
         if (entry.taken_ns)
             entry.taken_ns = now;
-    };
-    for (auto &slot : harts_)
-        restart(slot->entry);
-    for (auto &queue : parked_)
-        for (auto &parked : queue)
-            restart(parked.entry);
-}
-
-bool FaultUnit::anything_outstanding()
-{
-    std::lock_guard lock(mutex_);
-    if (std::any_of(harts_.begin(), harts_.end(), [](auto &slot) { return slot->outstanding; }))
-        return true;
-    for (const auto &queue : parked_)
-        for (const auto &parked : queue)
-            if (parked.state == ParkState::kPending)
-                return true;
-    return false;
+    });
 }
 
 void FaultUnit::reset()

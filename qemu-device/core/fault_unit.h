@@ -75,19 +75,23 @@ public:
     void wait_replay_settled();
     void cancel(const CancelMatch &match, gmemu_fault_reason reason);
 
-    // The fault that software has sat on longest: taken from the ring, neither
-    // replayed nor cancelled since.
+    // A fault that software has sat on: taken from the ring, neither replayed nor
+    // cancelled since.
     struct Overdue {
         uint64_t taken_ns = 0;
         Fault fault;
         gmemu_fault_engine engine = GMEMU_ENGINE_HART;
         uint32_t client = 0;
     };
-    std::optional<Overdue> overdue();
+    // Those taken at or before @taken_ns; each is given out once.
+    std::vector<Overdue> overdue(uint64_t taken_ns);
+    // Some fault was taken, waits for software's decision, and was not given out yet.
+    bool awaiting_decision();
+    // GET has passed the entry of an outstanding fault. From any thread, with no lock held.
+    void set_taken_hook(std::function<void()> hook) { taken_hook_ = std::move(hook); }
     // A queue is created or gone: what its packet processor waited for is void.
     void forget_queue(QueueId queue);
 
-    bool anything_outstanding();
     void restart_overdue();  // time has stood still for software: count from now
 
     void reset();
@@ -102,6 +106,7 @@ private:
         bool in_ring = false;
         uint64_t number = 0;
         uint64_t taken_ns = 0;  // when GET passed it, 0: not yet
+        bool given_out = false; // by overdue()
     };
     struct HartSlot {
         std::condition_variable wake;
@@ -124,7 +129,9 @@ private:
     Entry post(const Fault &fault, gmemu_fault_engine engine, uint32_t client);
     static bool matches(const CancelMatch &match, gmemu_fault_engine engine, uint32_t client, const Fault &fault);
     Parked *find_parked(const Fault &fault);
-    void note_released();
+    bool note_released();  // true: an outstanding fault was taken
+    template <class Visit>
+    void visit_pending(Visit visit);  // (Entry &, const Fault &, engine, client)
 
     const DeviceClock &clock_;
     Chaos &chaos_;
@@ -135,6 +142,7 @@ private:
     std::array<std::array<Parked, kParkedPerQueue>, GMEMU_MAX_QUEUES> parked_;
     std::array<uint8_t, GMEMU_MAX_QUEUES> next_victim_{};
     std::function<void()> parked_hook_;
+    std::function<void()> taken_hook_;
     std::condition_variable settled_;
     std::atomic<uint64_t> faults_{0};
     std::atomic<uint64_t> dropped_{0};

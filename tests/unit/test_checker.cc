@@ -123,3 +123,21 @@ TEST_CASE("a lost replay is found and named", "[checker]")
         CHECK_FALSE(reported(m, GMEMU_CHK_LOST_REPLAY, 100ms));
     }
 }
+
+TEST_CASE("a lost replay of a queue is found although no hart ever ran", "[checker][queue]")
+{
+    Machine m({.times = kFast});
+    gmemu::FaultUnit &unit = m.device.faults();
+    unit.park({gmemu::ContextId(5), gmemu::QueueId(9), gmemu::DeviceVa(0x5000)});
+    CHECK(m.fault().engine == GMEMU_ENGINE_QP);
+    REQUIRE(reported(m, GMEMU_CHK_LOST_REPLAY));
+    CHECK(m.r32(GMEMU_REG_CHECK_CTX) == 5);
+    CHECK(m.host.logged("the fault of queue 9"));
+    // One that is forgotten later is found as well, although the first still waits.
+    m.w32(GMEMU_REG_CHECK_CODE, 0);
+    unit.park({gmemu::ContextId(5), gmemu::QueueId(10), gmemu::DeviceVa(0x6000)});
+    m.fault();
+    REQUIRE(reported(m, GMEMU_CHK_LOST_REPLAY));
+    CHECK(m.host.logged("the fault of queue 10"));
+    CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 2);
+}
