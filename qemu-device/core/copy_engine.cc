@@ -107,7 +107,7 @@ CopyEngine::~CopyEngine()
 }
 
 // The next descriptor. Descriptors up to PUT belong to the device, so several are read at once.
-bool CopyEngine::fetch(gmemu_copy_desc &desc)
+bool CopyEngine::fetch(gmemu_copy_desc &desc, bool &readable)
 {
     uint32_t put;
     {
@@ -122,16 +122,12 @@ bool CopyEngine::fetch(gmemu_copy_desc &desc)
         prefetched_.resize(run);
         prefetched_next_ = 0;
         const BusAddr at = BusAddr(registers_.value(GMEMU_REG_COPY_BASE)) + get_ * sizeof(gmemu_copy_desc);
-        if (!host_.dma_read(at, std::as_writable_bytes(std::span(prefetched_)))) {
+        prefetched_ok_ = host_.dma_read(at, std::as_writable_bytes(std::span(prefetched_)));
+        if (!prefetched_ok_)
             errors_.raise(GMEMU_ERR_DMA, at.value);
-            // Unreadable descriptors fail one by one.
-            for (auto &failed : prefetched_) {
-                failed = {};
-                failed.op = 0xff;
-            }
-        }
     }
     desc = prefetched_[prefetched_next_++];
+    readable = prefetched_ok_;
     return true;
 }
 
@@ -166,12 +162,16 @@ const char *CopyEngine::refuse(const gmemu_copy_desc &desc) const
     case GMEMU_COPY_OP_FILL:
         if (desc.len % 8)
             return "length of a fill is not a multiple of 8";
+        if (desc.dst % 8)
+            return "dst of a fill is not aligned to 8 bytes";
         break;
     case GMEMU_COPY_OP_FENCE:
         if (desc.len)
             return "length of a fence is not 0";
         if (dst_local)
             return "a fence goes to system memory";
+        if (desc.dst % 8)
+            return "dst of a fence is not aligned to 8 bytes";
         return nullptr;
     default:
         return "unknown operation";
@@ -193,11 +193,11 @@ uint64_t CopyEngine::step_bounced(const gmemu_copy_desc &desc, uint64_t done, ui
         guest_fill(buffer.data(), desc.src, length);
     else if (desc.flags & GMEMU_COPY_SRC_LOCAL)
         guest_copy(buffer.data(), dram_.at(DramOffset(desc.src + done)), length);
-    else if (!host_.dma_read(BusAddr(desc.src + done), buffer))
+    else if (failed_at_ = BusAddr(desc.src + done); !host_.dma_read(failed_at_, buffer))
         return 0;
     if (desc.flags & GMEMU_COPY_DST_LOCAL)
         guest_copy(dram_.at(DramOffset(desc.dst + done)), buffer.data(), length);
-    else if (!host_.dma_write(BusAddr(desc.dst + done), buffer))
+    else if (failed_at_ = BusAddr(desc.dst + done); !host_.dma_write(failed_at_, buffer))
         return 0;
     return length;
 }
@@ -278,8 +278,14 @@ bool CopyEngine::work(uint64_t budget)
 {
     while (!gate_.held()) {
         if (!have_) {
-            if (!fetch(desc_))
+            bool readable = false;
+            if (!fetch(desc_, readable))
                 return false;
+            if (!readable) {
+                failed_++;
+                finish_descriptor();
+                continue;
+            }
             have_ = true;
             done_ = 0;
             if (const char *why = refuse(desc_)) {
@@ -310,7 +316,7 @@ bool CopyEngine::work(uint64_t budget)
             continue;
         if (!moved) {
             failed_++;
-            errors_.raise(GMEMU_ERR_DMA, desc_.flags & GMEMU_COPY_DST_LOCAL ? desc_.src : desc_.dst);
+            errors_.raise(GMEMU_ERR_DMA, failed_at_.value);
             finish_descriptor();
             continue;
         }

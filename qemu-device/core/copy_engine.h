@@ -48,7 +48,7 @@ private:
     };
 
     bool work(uint64_t budget);  // false: nothing left to do
-    bool fetch(gmemu_copy_desc &desc);
+    bool fetch(gmemu_copy_desc &desc, bool &readable);
     void finish_descriptor();
     const char *refuse(const gmemu_copy_desc &desc) const;
     static constexpr uint64_t kRevoked = ~0ull;
@@ -83,6 +83,8 @@ private:
     std::vector<std::byte> bounce_;
     std::vector<gmemu_copy_desc> prefetched_;
     size_t prefetched_next_ = 0;
+    bool prefetched_ok_ = true;
+    BusAddr failed_at_{};  // of the step that moved nothing
 
     std::atomic<uint64_t> bytes_{0};
     std::atomic<uint64_t> bytes_since_reset_{0};

@@ -132,6 +132,14 @@ TEST_CASE("bad descriptors fail alone, and the fence tells", "[copy][checker]")
     {
         c.push(GMEMU_COPY_OP_FILL, 0, page, 12);
     }
+    SECTION("fill to a misaligned address")
+    {
+        c.push(GMEMU_COPY_OP_FILL, 0, page + 4, 16);
+    }
+    SECTION("fence to a misaligned address")
+    {
+        c.push(GMEMU_COPY_OP_FENCE, 1, page + 4, 0);
+    }
     c.push(GMEMU_COPY_OP_FILL, 5, page, 8);
     CHECK(c.fence() == 1);
     CHECK(m.host.load<uint64_t>(page) == 5);
@@ -148,6 +156,37 @@ TEST_CASE("a copy to nowhere is a DMA error", "[copy]")
     CHECK(c.fence() == 1);
     CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_DMA);
     CHECK(m.r64(GMEMU_REG_ERROR_INFO) == 0x1000);
+    CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
+}
+
+TEST_CASE("the address of a DMA error is the one that failed", "[copy]")
+{
+    Machine m;
+    Copier c(m);
+    const uint64_t page = m.alloc();
+    c.push(GMEMU_COPY_OP_COPY, 0x2000, page, 64);
+    CHECK(c.fence() == 1);
+    CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_DMA);
+    CHECK(m.r64(GMEMU_REG_ERROR_INFO) == 0x2000);
+    m.w32(GMEMU_REG_ERROR, 0);
+    // The second megabyte of what is there already lies beyond the end of memory.
+    const uint64_t end = FakeHost::kRamBase + m.host.size();
+    c.push(GMEMU_COPY_OP_COPY, 0, end - kPage, 2 * kPage, GMEMU_COPY_SRC_LOCAL);
+    CHECK(c.fence() == 1);
+    CHECK(m.r64(GMEMU_REG_ERROR_INFO) == end);
+}
+
+TEST_CASE("descriptors that cannot be read are a DMA error, not malformed", "[copy]")
+{
+    Machine m;
+    const uint64_t end = FakeHost::kRamBase + m.host.size();
+    m.w64(GMEMU_REG_COPY_BASE, end);
+    m.w32(GMEMU_REG_COPY_SIZE_LOG2, 2);
+    m.w32(GMEMU_REG_COPY_CTRL, GMEMU_COPY_CTRL_ENABLE);
+    m.w32(GMEMU_REG_COPY_PUT, 2);
+    REQUIRE(Machine::wait_for([&] { return m.r32(GMEMU_REG_COPY_GET) == 2; }));
+    CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_DMA);
+    CHECK(m.r64(GMEMU_REG_ERROR_INFO) == end);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
 }
 
