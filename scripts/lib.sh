@@ -39,7 +39,7 @@ step() {
 	set -e
 	if ((rc)); then
 		printf 'gmemu: error: %s failed (exit code %d). The last lines:\n' "$name" "$rc" >&2
-		tail -n 25 "$log" | sed 's/^/    | /' >&2
+		tail -n 25 "$log" | sed -e 's/^/    | /' -e '$a\' >&2
 		printf 'gmemu: the whole log: %s\n' "$log" >&2
 		need_space 1 "$GMEMU_CACHE"
 		exit "$rc"
