@@ -69,7 +69,7 @@ Device::~Device()
 
 void Device::attach_registers(const gmemu_config &config)
 {
-    uint64_t caps = GMEMU_CAP_REPLAYABLE;
+    uint64_t caps = GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86;
     if (checker_.enabled())
         caps |= GMEMU_CAP_CHECKER;
     registers_.set_reset(GMEMU_REG_CAPS, caps);

@@ -62,8 +62,9 @@ std::optional<Invalidator::Command> Invalidator::decode(uint32_t word)
     case GMEMU_INV_SCOPE_RANGE:
         if ((va | size) & (kPageSize - 1))
             return refuse("INV_VA or INV_SIZE is not a multiple of 4 KiB");
-        if (va >> 48 || size > 1ull << 48)
-            return refuse("INV_VA or INV_SIZE is beyond 48 bits");
+        // 5-level x86 tables have the widest addresses.
+        if (va >> 57 || size > 1ull << 57)
+            return refuse("INV_VA or INV_SIZE is beyond 57 bits");
         command.match.kind = TlbMatch::Kind::kRange;
         command.match.va = va;
         command.match.size = size;

@@ -47,8 +47,11 @@ bool Mmu::check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault
         fault = GMEMU_FAULT_CTX;
         return false;
     }
-    if (entry.reserved0 || entry.reserved1 || (entry.root & GMEMU_PTE_RESERVED_MASK) ||
-        entry.format != GMEMU_CTX_FORMAT_GMEMU) {
+    const bool known = entry.format == GMEMU_CTX_FORMAT_GMEMU || entry.format == GMEMU_CTX_FORMAT_X86_4L ||
+                       entry.format == GMEMU_CTX_FORMAT_X86_5L;
+    // x86 tables have no bit for the aperture: they are in system memory.
+    const bool misplaced = entry.format != GMEMU_CTX_FORMAT_GMEMU && (entry.root & GMEMU_PTE_LOCAL);
+    if (entry.reserved0 || entry.reserved1 || (entry.root & GMEMU_PTE_RESERVED_MASK) || !known || misplaced) {
         fault = GMEMU_FAULT_RESERVED;
         checker_.violation(GMEMU_CHK_RESERVED_CTX, ctx, entry.root,
                            fmt::format("context entry {}: root {:#018x} format {}: reserved field set or format not supported",

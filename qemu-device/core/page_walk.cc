@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "x86_pte.h"
+
 namespace gmemu {
 
 static uint64_t load(const uint64_t *slot)
@@ -77,8 +79,7 @@ bool PageWalker::locate(uint64_t table, unsigned index, uint64_t *&slot, HostMap
     return true;
 }
 
-WalkResult PageWalker::find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, uint64_t *&slot, HostMapping *&mapping,
-                                 bool &reserved, bool &range)
+WalkResult PageWalker::find_leaf_gmemu(const gmemu_ctx_entry &entry, DeviceVa va, Leaf &leaf)
 {
     WalkResult result;
     auto fail = [&](gmemu_fault_type fault) {
@@ -92,26 +93,28 @@ WalkResult PageWalker::find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, uint
     uint64_t table = entry.root;
     for (unsigned level = GMEMU_PT_LEVELS; level-- > 0;) {
         const auto index = static_cast<unsigned>(va.value >> GMEMU_PT_SHIFT(level)) % GMEMU_PT_ENTRIES;
-        const bool located = locate(table, index, slot, mapping);
+        const bool located = locate(table, index, leaf.slot, leaf.mapping);
         if (calls_.revoked()) {
             result.revoked = true;
             return result;
         }
         if (!located) {
-            range = table & GMEMU_PTE_LOCAL;
+            leaf.range = table & GMEMU_PTE_LOCAL;
             return fail(GMEMU_FAULT_APERTURE);
         }
-        const uint64_t pte = load(slot);
+        const uint64_t pte = load(leaf.slot);
+        leaf.raw = pte;
         result.level = level;
         result.pte = pte;
         if (!(pte & GMEMU_PTE_V))
             return fail(level == 0 ? GMEMU_FAULT_PTE : GMEMU_FAULT_PDE);
-        const bool leaf = pte & GMEMU_PTE_LEAF;
-        if ((pte & GMEMU_PTE_RESERVED_MASK) || (level == 0 && !leaf) || (leaf && leaf_is_malformed(pte, level))) {
-            reserved = true;
+        const bool is_leaf = pte & GMEMU_PTE_LEAF;
+        if ((pte & GMEMU_PTE_RESERVED_MASK) || (level == 0 && !is_leaf) ||
+            (is_leaf && leaf_is_malformed(pte, level))) {
+            leaf.reserved = true;
             return fail(GMEMU_FAULT_RESERVED);
         }
-        if (leaf) {
+        if (is_leaf) {
             result.ok = true;
             return result;
         }
@@ -120,45 +123,113 @@ WalkResult PageWalker::find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, uint
     return fail(GMEMU_FAULT_RESERVED);
 }
 
+WalkResult PageWalker::find_leaf_x86(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf)
+{
+    WalkResult result;
+    auto fail = [&](gmemu_fault_type fault) {
+        result.fault = fault;
+        return result;
+    };
+    const unsigned levels = entry.format == GMEMU_CTX_FORMAT_X86_5L ? 5 : 4;
+    // The lower canonical half: the upper one is the kernel's.
+    const uint64_t half = level_size(levels) / 2;
+    if (va.value >= half || (entry.va_limit && va.value >= entry.va_limit))
+        return fail(GMEMU_FAULT_VA_LIMIT);
+
+    x86::Rights rights;
+    uint64_t table = entry.root & GMEMU_PTE_ADDR_MASK;
+    for (unsigned level = levels; level-- > 0;) {
+        const auto index = static_cast<unsigned>(va.value >> GMEMU_PT_SHIFT(level)) % GMEMU_PT_ENTRIES;
+        const bool located = locate(table, index, leaf.slot, leaf.mapping);
+        if (calls_.revoked()) {
+            result.revoked = true;
+            return result;
+        }
+        if (!located)
+            return fail(GMEMU_FAULT_APERTURE);
+        uint64_t raw = load(leaf.slot);
+        leaf.raw = raw;
+        result.level = level;
+        result.pte = raw;
+        if (!(raw & x86::kPresent))
+            return fail(level == 0 ? GMEMU_FAULT_PTE : GMEMU_FAULT_PDE);
+        const bool is_leaf = x86::is_leaf(raw, level);
+        if (is_leaf && x86::leaf_is_malformed(raw, level)) {
+            leaf.reserved = true;
+            return fail(GMEMU_FAULT_RESERVED);
+        }
+        const x86::Rights before = rights;
+        rights.restrict_to(raw);
+        if (is_leaf) {
+            result.pte = x86::to_gmemu(raw, level, rights);
+            result.ok = true;
+            return result;
+        }
+        if (tables == Tables::kMarkAccessed && !(raw & x86::kAccessed)) {
+            if (!__atomic_compare_exchange_n(leaf.slot, &raw, raw | x86::kAccessed, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_ACQUIRE)) {
+                // Changed meanwhile: this level again.
+                level++;
+                rights = before;
+                continue;
+            }
+            if (leaf.mapping)
+                leaf.mapping->mark_written();
+        }
+        table = raw & x86::kAddress;
+    }
+    return fail(GMEMU_FAULT_RESERVED);
+}
+
+WalkResult PageWalker::find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf)
+{
+    leaf = {};
+    return entry.format == GMEMU_CTX_FORMAT_GMEMU ? find_leaf_gmemu(entry, va, leaf)
+                                                  : find_leaf_x86(entry, va, tables, leaf);
+}
+
 WalkResult PageWalker::walk(ContextId ctx, const gmemu_ctx_entry &entry, DeviceVa va, Access access)
 {
+    const bool x86_format = entry.format != GMEMU_CTX_FORMAT_GMEMU;
     for (;;) {
-        uint64_t *slot = nullptr;
-        HostMapping *mapping = nullptr;
-        bool reserved = false;
-        bool range = false;
-        WalkResult result = find_leaf(entry, va, slot, mapping, reserved, range);
+        Leaf leaf;
+        WalkResult result = find_leaf(entry, va, Tables::kMarkAccessed, leaf);
         if (result.ok && (result.pte & GMEMU_PTE_LOCAL)) {
             const uint64_t offset = (result.pte & GMEMU_PTE_ADDR_MASK) + (va.value & (level_size(result.level) - 1));
             if (!dram_.contains(DramOffset(page_of(offset)), kPageSize)) {
-                range = true;
+                leaf.range = true;
                 result.ok = false;
                 result.fault = GMEMU_FAULT_APERTURE;
             }
         }
-        if (reserved)
+        if (leaf.reserved)
             checker_.violation(GMEMU_CHK_RESERVED_PTE, ctx, va.value,
                                fmt::format("context {} va {:#x}: level {} entry {:#018x} has a reserved bit, a misaligned "
-                                           "address or LEAF at the wrong level",
-                                           ctx.value, va.value, result.level, result.pte));
-        if (range)
+                                           "address or {} at the wrong level",
+                                           ctx.value, va.value, result.level, leaf.raw, x86_format ? "PS" : "LEAF"));
+        if (leaf.range)
             checker_.violation(GMEMU_CHK_PTE_RANGE, ctx, va.value,
                                fmt::format("context {} va {:#x}: level {} entry {:#018x} points outside local DRAM",
-                                           ctx.value, va.value, result.level, result.pte));
+                                           ctx.value, va.value, result.level, leaf.raw));
         if (!result.ok)
             return result;
         if (!pte_permits(result.pte, access, result.fault)) {
             result.ok = false;
             return result;
         }
-        const uint64_t want = result.pte | used_bits(access);
-        if (want == result.pte)
+        const uint64_t used = used_bits(access);
+        if ((result.pte & used) == used)
             return result;
-        uint64_t expected = result.pte;
-        if (__atomic_compare_exchange_n(slot, &expected, want, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-            if (mapping)
-                mapping->mark_written();
-            result.pte = want;
+        uint64_t want = leaf.raw;
+        if (x86_format)
+            want |= x86::kAccessed | (used & GMEMU_PTE_D ? x86::kDirty : 0);
+        else
+            want |= used;
+        uint64_t expected = leaf.raw;
+        if (__atomic_compare_exchange_n(leaf.slot, &expected, want, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            if (leaf.mapping)
+                leaf.mapping->mark_written();
+            result.pte |= used;
             return result;
         }
         // Software or another walk changed the entry: read it again.
@@ -167,11 +238,8 @@ WalkResult PageWalker::walk(ContextId ctx, const gmemu_ctx_entry &entry, DeviceV
 
 WalkResult PageWalker::peek(const gmemu_ctx_entry &entry, DeviceVa va)
 {
-    uint64_t *slot = nullptr;
-    HostMapping *mapping = nullptr;
-    bool reserved = false;
-    bool range = false;
-    return find_leaf(entry, va, slot, mapping, reserved, range);
+    Leaf leaf;
+    return find_leaf(entry, va, Tables::kLeave, leaf);
 }
 
 void PageWalker::drop_mappings()

@@ -19,7 +19,7 @@ struct WalkResult {
     bool ok = false;
     bool revoked = false;  // start again (see host_calls.h)
     gmemu_fault_type fault = GMEMU_FAULT_PTE;  // when not ok
-    uint64_t pte = 0;                          // the leaf, with A and D as the walk left them
+    uint64_t pte = 0;  // the leaf in GMEMU_CTX_FORMAT_GMEMU, with A and D as the walk left them
     unsigned level = 0;
 };
 
@@ -50,8 +50,18 @@ private:
     static constexpr size_t kCachedPages = 64;
 
     bool locate(uint64_t table, unsigned index, uint64_t *&slot, HostMapping *&mapping);
-    WalkResult find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, uint64_t *&slot, HostMapping *&mapping,
-                         bool &reserved, bool &range);
+    // Where a walk ended.
+    struct Leaf {
+        uint64_t *slot = nullptr;        // the entry read last
+        uint64_t raw = 0;                // as it stands in memory
+        HostMapping *mapping = nullptr;  // of its table, if that is in system memory
+        bool reserved = false;           // a violation: the entry's format
+        bool range = false;              // a violation: it points outside local DRAM
+    };
+    enum class Tables { kLeave, kMarkAccessed };  // x86 table entries have an accessed bit, too
+    WalkResult find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf);
+    WalkResult find_leaf_gmemu(const gmemu_ctx_entry &entry, DeviceVa va, Leaf &leaf);
+    WalkResult find_leaf_x86(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf);
     static bool leaf_is_malformed(uint64_t pte, unsigned level);
 
     const Host &host_;

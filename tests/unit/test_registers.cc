@@ -15,7 +15,7 @@ TEST_CASE("reset values", "[registers]")
     Machine m({.cores = 3, .dram = 8ull << 20, .enable = false});
     CHECK(m.r32(GMEMU_REG_ID) == 0x554d4547);
     CHECK(m.r32(GMEMU_REG_VERSION) == 0x10000);
-    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_CHECKER));
+    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_CHECKER));
     CHECK(m.r32(GMEMU_REG_CORES) == 3);
     CHECK(m.r32(GMEMU_REG_QUEUES) == 256);
     CHECK(m.r32(GMEMU_REG_CTX_LOG2) == 16);
@@ -130,7 +130,7 @@ TEST_CASE("misuse of registers is named", "[registers][checker]")
 TEST_CASE("check=off counts nothing, BAD_REG is still an error", "[registers][checker]")
 {
     Machine m({.check = GMEMU_CHECK_OFF, .enable = false});
-    CHECK(m.r64(GMEMU_REG_CAPS) == GMEMU_CAP_REPLAYABLE);
+    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86));
     m.w32(0x900, 1);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
     CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_BAD_REG);
