@@ -21,6 +21,8 @@ PACKAGES=(
 	libglib2.0-dev libpixman-1-dev libcap-ng-dev libattr1-dev zlib1g-dev python3 python3-venv
 	# what guests run on, and what the harts are compared with
 	qemu-user e2fsprogs
+	# the fuzzer of --full
+	libclang-rt-19-dev
 )
 
 # On Debian 12 these are too old in the release itself. A version is asked for

@@ -14,6 +14,8 @@ namespace gmemu {
 std::vector<TestGroup> meson_suites(const Paths &paths);
 /* --full: the core's tests again under sanitizers. */
 std::vector<TestGroup> sanitizer_suites(const Paths &paths);
+/* --full: a minute of libFuzzer on the core. */
+std::vector<TestGroup> fuzz_suites(const Paths &paths);
 /* Does `gmemu run` keep its promises? */
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */

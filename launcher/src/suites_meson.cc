@@ -138,4 +138,24 @@ std::vector<TestGroup> sanitizer_suites(const Paths &paths)
     return groups;
 }
 
+std::vector<TestGroup> fuzz_suites(const Paths &paths)
+{
+    const std::string script = (paths.root / "tests/fuzz/libfuzzer.sh").string();
+    const std::string work = paths.build.string() + "-fuzz";
+
+    return {{{"fuzz/core"}, [=](const auto &, TestReport &report) {
+                 report.begin("building the fuzz target; then a minute of libFuzzer");
+                 const auto start = std::chrono::steady_clock::now();
+                 Captured run = capture({script, work, "60"}, {.timeout_s = 900});
+                 TestResult result{.name = "fuzz/core"};
+                 result.seconds =
+                     std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+                 result.verdict = run.code == 0 && !run.timed_out ? Verdict::passed : Verdict::failed;
+                 if (run.code != 0)
+                     result.detail = "a finding, or the target does not build: see " + work;
+                 result.log = std::move(run.output);
+                 report.add(std::move(result));
+             }}};
+}
+
 } // namespace gmemu

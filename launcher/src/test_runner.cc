@@ -40,8 +40,10 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(guest_suites(paths, options));
     append(negative_suites(paths, options));
     append(planted_bug_suites(paths, options));
-    if (options.full)
+    if (options.full) {
         append(sanitizer_suites(paths));
+        append(fuzz_suites(paths));
+    }
     return groups;
 }
 
