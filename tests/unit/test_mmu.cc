@@ -2,6 +2,7 @@
 //
 // Translation: formats, permissions, accessed and dirty, staleness.
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include "machine.h"
 
@@ -314,4 +315,75 @@ TEST_CASE("mappings go with their last translation, and say whether they were wr
     CHECK((m.r32(GMEMU_REG_STATUS) & GMEMU_STATUS_DMA_OFF));
     m.device.set_bus_master(true);
     CHECK(a.fault(kVa, Access::kRead) == -1);
+}
+
+TEST_CASE("a part of a 1 GiB leaf is invalidated: all of it goes, and nothing else", "[mmu][tlb]")
+{
+    Machine m({.dram = 1ull << 30, .ram = 3ull << 30});
+    m.create_context(2);
+    Client c(m, 2);
+    constexpr uint64_t kGiga = 0x80000000;
+    constexpr uint64_t kNext = kGiga + (1ull << 30);
+    const bool local = GENERATE(false, true);
+    if (local)
+        m.map_local(2, kGiga, 0, kRW, 2);
+    else
+        m.map(2, kGiga, m.alloc(1ull << 30, 1ull << 30), kRW, 2);
+    m.map(2, kNext, m.alloc(2ull << 20, 2ull << 20), kRW, 1);
+    const uint64_t inside[] = {kGiga, kGiga + 0x12345000, kGiga + 0x3ffff000};
+    for (uint64_t va : inside)
+        REQUIRE(c.fault(va, Access::kWrite) == -1);
+    REQUIRE(c.fault(kNext, Access::kWrite) == -1);
+    m.set_pte(2, kGiga, 0, 2);
+    m.invalidate(2, kGiga + 0x2000000);
+    for (uint64_t va : inside) {
+        CHECK(c.at<Access::kWrite>(va) == nullptr);
+        CHECK(c.fault(va, Access::kRead) == GMEMU_FAULT_PDE);
+    }
+    CHECK(c.at<Access::kWrite>(kNext) != nullptr);
+    CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
+}
+
+TEST_CASE("65,536 contexts do not mix", "[mmu][tlb][context]")
+{
+    Machine m({.ram = 256ull << 20});
+    const uint64_t table = m.alloc(sizeof(gmemu_ctx_entry) << GMEMU_CTX_MAX_LOG2);
+    m.ctx_table = table;
+    m.w64(GMEMU_REG_CTX_BASE, table);
+    m.w32(GMEMU_REG_CTX_SIZE_LOG2, GMEMU_CTX_MAX_LOG2);
+    m.wait_done(m.command(GMEMU_INV_SCOPE_ALL));
+
+    // Numbers that agree in their low bits, and both ends of the table.
+    std::vector<uint32_t> contexts{0, 1, 255, 256, 65535};
+    for (uint32_t ctx = 7; ctx < 65536; ctx += 128)
+        contexts.push_back(ctx);
+    for (uint32_t ctx : contexts) {
+        const uint64_t page = m.alloc();
+        m.host.store<uint64_t>(page, ctx);
+        m.create_context(ctx);
+        m.map(ctx, kVa, page, kR);
+    }
+    Client c(m, 0);
+    auto read = [&](uint32_t ctx) -> uint64_t {
+        c.mmu.switch_context(c.client, c.space, gmemu::ContextId(ctx));
+        CHECK(c.at<Access::kRead>(kVa) == nullptr);
+        return c.fault(kVa, Access::kRead) == -1 ? __atomic_load_n(c.at<Access::kRead>(kVa), __ATOMIC_RELAXED) : ~0ull;
+    };
+    c.mmu.switch_context(c.client, c.space, gmemu::ContextId(3));  // not one of them
+    bool right = true;
+    for (int round = 0; round < 3; round++)
+        for (uint32_t ctx : contexts)
+            right &= read(ctx) == ctx;
+    CHECK(right);
+
+    // One is taken away: the others stay, its namesake modulo every power of two too.
+    m.set_pte(65535, kVa, 0);
+    m.invalidate(65535, kVa);
+    CHECK(read(65535) == ~0ull);
+    CHECK(read(255) == 255);
+    CHECK(read(0) == 0);
+    CHECK(c.fault(kVa, Access::kWrite) == GMEMU_FAULT_RO);
+    c.mmu.switch_context(c.client, c.space, gmemu::ContextId(65536));
+    CHECK(c.fault(kVa, Access::kRead) == GMEMU_FAULT_CTX);
+    CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
 }
