@@ -80,11 +80,6 @@ void gmemu_core_dma_revoke(gmemu_core *core, uint64_t bus, uint64_t len)
     guarded([&] { core->device.dma_revoke(gmemu::BusAddr(bus), len); });
 }
 
-void *gmemu_core_dram(gmemu_core *core)
-{
-    return guarded([&]() -> void * { return core->device.dram().base(); });
-}
-
 void gmemu_core_get_stats(gmemu_core *core, gmemu_core_stats *stats)
 {
     guarded([&] { core->device.stats(*stats); });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device.h"
 
+#include <bit>
+
 #include <fmt/format.h>
 
 #include "barrier.h"
@@ -19,6 +21,11 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
         return fmt::format("check={}: must be 0 (off), 1 (log) or 2 (fatal)", config.check);
     if (config.dram_size < 4ull << 20 || config.dram_size % (2ull << 20))
         return fmt::format("dram={} bytes: must be a multiple of 2 MiB and at least 4 MiB", config.dram_size);
+    // Both are things of PCI: a BAR is a power of two, and pages of it get mapped.
+    if (config.dram && !std::has_single_bit(config.dram_size))
+        return fmt::format("dram={} bytes: local DRAM that is a BAR (coherent=on) must be a power of two", config.dram_size);
+    if (config.dram && reinterpret_cast<uintptr_t>(config.dram) % kPageSize)
+        return "the memory for local DRAM is not aligned to 4 KiB";
     if (config.replayable != 1 || config.reserved != 0)
         return "replayable must be 1 and reserved 0";
     return {};
@@ -26,7 +33,7 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
 
 Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times)
     : host_(ops, opaque), errors_(host_), checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
-      dram_(config.dram_size), registers_(checker_, errors_), mmu_(host_, dram_, checker_, chaos_),
+      dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_), mmu_(host_, dram_, checker_, chaos_),
       faults_(config.cores, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
       mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
       invalidator_(registers_, host_, mmu_, faults_),
@@ -72,6 +79,8 @@ void Device::attach_registers(const gmemu_config &config)
     uint64_t caps = GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86;
     if (checker_.enabled())
         caps |= GMEMU_CAP_CHECKER;
+    if (config.dram)
+        caps |= GMEMU_CAP_COHERENT;
     registers_.set_reset(GMEMU_REG_CAPS, caps);
     registers_.set_reset(GMEMU_REG_CORES, config.cores);
     registers_.set_reset(GMEMU_REG_DRAM_SIZE, config.dram_size);

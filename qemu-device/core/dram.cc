@@ -8,25 +8,28 @@
 
 namespace gmemu {
 
-Dram::Dram(uint64_t size) : size_(size)
+Dram::Dram(uint64_t size, std::byte *memory) : size_(size), base_(memory), owned_(!memory)
 {
-    void *memory =
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+    if (!owned_)
+        return;
+    void *own = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (own == MAP_FAILED)
         throw std::bad_alloc();
-    base_ = static_cast<std::byte *>(memory);
+    base_ = static_cast<std::byte *>(own);
     madvise(base_, size_, MADV_DONTDUMP);
 }
 
 Dram::~Dram()
 {
-    munmap(base_, size_);
+    if (owned_)
+        munmap(base_, size_);
 }
 
 void Dram::clear()
 {
-    // Fails on locked memory (QEMU's -overcommit mem-lock=on).
-    if (madvise(base_, size_, MADV_DONTNEED) != 0)
+    // Gives zeroes only for private anonymous memory, which the embedder's need not be;
+    // fails on locked memory (QEMU's -overcommit mem-lock=on).
+    if (!owned_ || madvise(base_, size_, MADV_DONTNEED) != 0)
         std::memset(base_, 0, size_);
 }
 

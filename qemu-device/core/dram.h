@@ -12,7 +12,9 @@ namespace gmemu {
 
 class Dram {
 public:
-    explicit Dram(uint64_t size);  // throws std::bad_alloc
+    // @memory: @size zeroed bytes that the embedder keeps as long as this object, also
+    // seen by the CPU; null: memory of its own. Throws std::bad_alloc.
+    explicit Dram(uint64_t size, std::byte *memory = nullptr);
     ~Dram();
     Dram(const Dram &) = delete;
     Dram &operator=(const Dram &) = delete;
@@ -32,6 +34,7 @@ public:
 private:
     uint64_t size_;
     std::byte *base_;
+    bool owned_;
 };
 
 }  // namespace gmemu

@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* Raised when a struct or a function's meaning changes; checked at create. */
-#define GMEMU_CORE_ABI 1u
+#define GMEMU_CORE_ABI 2u
 
 struct gmemu_core;
 
@@ -72,6 +72,12 @@ struct gmemu_config {
 	uint64_t chaos_seed; /* 0: off */
 	uint32_t replayable; /* 1; 0 is reserved for a later version */
 	uint32_t reserved;
+	/*
+	 * For a device whose local DRAM is BAR2 (GMEMU_CAP_COHERENT): dram_size zeroed
+	 * bytes, a power of two, that stay until the core is destroyed and that guest CPUs
+	 * access at any time. NULL: the core has memory of its own, which only it can reach.
+	 */
+	void *dram;
 };
 
 /*
@@ -109,9 +115,6 @@ void gmemu_core_set_bus_master(struct gmemu_core *core, bool enabled);
  * map change). When it returns, no mapping of the range is in use.
  */
 void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
-
-/* Local DRAM, for BAR2 (coherent=on). */
-void *gmemu_core_dram(struct gmemu_core *core);
 
 struct gmemu_core_stats {
 	uint64_t instructions; /* all compute harts */

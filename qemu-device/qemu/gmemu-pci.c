@@ -20,6 +20,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "qemu/rcu.h"
+#include "qemu/host-utils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "exec/memory.h"
@@ -63,6 +64,7 @@ struct GmemuState {
     struct gmemu_core *core; /* NULL once unplugged; written under the BQL */
     unsigned int in_mmio; /* MMIO handlers inside the core, atomic */
     MemoryRegion bar0;
+    MemoryRegion bar2; /* local DRAM, with coherent=on */
     QEMUBH *msix_bh;
     uint32_t msix_pending; /* one bit per vector, atomic */
     bool bus_master; /* as last told to the core */
@@ -440,17 +442,28 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
     const char *reason = NULL;
     sigset_t signals;
 
-    if (s->coherent) {
-        error_setg(errp, "gmemu: coherent=on (local DRAM as a BAR) is not implemented; "
-                         "leave it off");
-        return false;
-    }
     if (!s->replayable) {
         error_setg(errp, "gmemu: replayable=off is not implemented; leave it on");
         return false;
     }
     if (!gmemu_parse_check(s->check, &config.check, errp)) {
         return false;
+    }
+    if (s->coherent) {
+        /*
+         * The region owns the memory, and outlives the core: a CPU may use its
+         * translation of the BAR for a moment after unplug.
+         */
+        if (!is_power_of_2(s->dram_size)) {
+            error_setg(errp, "gmemu: with coherent=on, dram is the size of a BAR and must be a "
+                             "power of two, e.g. dram=256M");
+            return false;
+        }
+        if (!memory_region_init_ram_nomigrate(&s->bar2, OBJECT(s), "gmemu-dram", s->dram_size,
+                                              errp)) {
+            return false;
+        }
+        config.dram = memory_region_get_ram_ptr(&s->bar2);
     }
     /* Threads of the core inherit the mask, so that no signal hits them while young. */
     gmemu_block_signals(&signals);
@@ -500,6 +513,12 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     s->bar0.disable_reentrancy_guard = true;
     pci_register_bar(pdev, GMEMU_BAR_REGS,
                      PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64, &s->bar0);
+
+    if (s->coherent) {
+        pci_register_bar(pdev, GMEMU_BAR_DRAM,
+                         PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64 |
+                         PCI_BASE_ADDRESS_MEM_PREFETCH, &s->bar2);
+    }
 
     /* Without bounce buffers address_space_map() gives RAM or nothing. */
     pci_get_address_space(pdev)->max_bounce_buffer_size = 0;

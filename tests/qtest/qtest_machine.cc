@@ -245,6 +245,8 @@ uint64_t Machine::bar_size(unsigned bar)
     config_write(at, 0xffffffff, 4);
     uint64_t mask = 0xffffffff00000000 | config_read(at, 4);
     config_write(at, low, 4);
+    if (!static_cast<uint32_t>(mask))
+        return 0; /* no such BAR */
     if ((low & 6) == 4) {
         const uint32_t high = config_read(at + 4, 4);
 
@@ -259,6 +261,8 @@ void Machine::enable(bool bus_master)
 {
     config_write(kBars + 4 * GMEMU_BAR_REGS, kBar0, 4);
     config_write(kBars + 4 * GMEMU_BAR_REGS + 4, 0, 4);
+    config_write(kBars + 4 * GMEMU_BAR_DRAM, kBar2, 4);  // ignored by a device without it
+    config_write(kBars + 4 * GMEMU_BAR_DRAM + 4, 0, 4);
     config_write(kBars + 4 * GMEMU_BAR_MSIX, kBar4, 4);
     config_write(kCommand, kCommandMemory | (bus_master ? kCommandMaster : 0u), 2);
 }

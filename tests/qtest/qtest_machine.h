@@ -43,7 +43,7 @@ public:
     void config_write(unsigned offset, uint32_t value, unsigned size);
     /* Offset of a capability, 0 if there is none. */
     unsigned find_capability(unsigned id);
-    uint64_t bar_size(unsigned bar);
+    uint64_t bar_size(unsigned bar); /* 0 if there is none */
     /* Place the BARs; switch on memory space and, if asked, bus mastering. */
     void enable(bool bus_master = true);
 
@@ -54,6 +54,7 @@ public:
     void set_reg64(uint32_t offset, uint64_t value) { write(kBar0 + offset, value, 8); }
 
     static constexpr uint64_t kBar0 = 0xe0000000;
+    static constexpr uint64_t kBar2 = 0xd0000000;
     static constexpr uint64_t kBar4 = 0xe0400000;
 
 private:

@@ -142,7 +142,7 @@ TEST_CASE("bad properties are refused with a reason", "[properties]")
         {"gmemu,cores=65", "core"},
         {"gmemu,dram=3M", "2 MiB"},
         {"gmemu,check=maybe", "check"},
-        {"gmemu,coherent=on", "coherent"},
+        {"gmemu,coherent=on,dram=48M", "power of two"},
         {"gmemu,replayable=off", "replayable"},
     }));
     const StartFailure failure = expect_refusal(device);
@@ -297,6 +297,36 @@ TEST_CASE("function level reset gives a new device", "[reset]")
     ring.push(GMEMU_COPY_OP_COPY, local, kTarget, 4096, GMEMU_COPY_SRC_LOCAL);
     CHECK(ring.finish() == 0);
     CHECK(m.read(kTarget, 8) == 0); /* local DRAM was cleared */
+}
+
+TEST_CASE("coherent=on: local DRAM is BAR2", "[pci][dram]")
+{
+    Machine m("gmemu,coherent=on,dram=64M");
+    CHECK(m.bar_size(GMEMU_BAR_DRAM) == 64u << 20);
+    CHECK((m.config_read(0x10 + 4 * GMEMU_BAR_DRAM, 4) & 0xf) == 0xc); /* 64 bit, prefetchable */
+    m.enable();
+    CHECK((m.reg64(GMEMU_REG_CAPS) & GMEMU_CAP_COHERENT));
+    CHECK(m.reg64(GMEMU_REG_DRAM_SIZE) == 64u << 20);
+
+    constexpr uint64_t local = (64u << 20) - 4096;
+    CopyRing ring(m);
+    m.write(Machine::kBar2 + local + 8, 0x1122334455667788, 8);
+    ring.push(GMEMU_COPY_OP_COPY, local, kTarget, 4096, GMEMU_COPY_SRC_LOCAL);
+    CHECK(ring.finish() == 0);
+    CHECK(m.read(kTarget + 8, 8) == 0x1122334455667788); /* the device reads what the CPU wrote */
+    ring.push(GMEMU_COPY_OP_FILL, 0xa5a5a5a5a5a5a5a5, local, 4096, GMEMU_COPY_DST_LOCAL);
+    CHECK(ring.finish() == 0);
+    CHECK(m.read(Machine::kBar2 + local + 4088, 8) == 0xa5a5a5a5a5a5a5a5); /* and the other way */
+
+    m.config_write(m.find_capability(kCapExpress) + kDevCtl, kDevCtlFlr, 2);
+    m.enable();
+    CHECK(m.read(Machine::kBar2 + local, 8) == 0); /* cleared by a reset */
+}
+
+TEST_CASE("coherent=off: there is no BAR2", "[pci][dram]")
+{
+    Machine m;
+    CHECK(m.bar_size(GMEMU_BAR_DRAM) == 0);
 }
 
 TEST_CASE("reset while the copy engine works", "[reset]")

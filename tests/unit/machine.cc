@@ -14,6 +14,7 @@ static gmemu_config config_of(const MachineOptions &options)
     config.dram_size = options.dram;
     config.chaos_seed = options.chaos;
     config.replayable = 1;
+    config.dram = options.local;
     return config;
 }
 

@@ -6,6 +6,9 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <thread>
 
 #include "barrier.h"
@@ -225,4 +228,39 @@ TEST_CASE("harts migrate pages among each other under faults, quiesce, revoke an
     manager.join();
     CHECK(served > 20);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
+}
+
+TEST_CASE("CPU and harts count together in local DRAM that both see", "[stress][dram]")
+{
+    constexpr uint64_t kDram = 16ull << 20;
+    constexpr uint64_t kOffset = 8ull << 20;
+    constexpr uint64_t kEach = 200'000;
+    constexpr uint64_t kCounter = 0x7f0000000000;
+    const std::unique_ptr<std::byte, decltype(&std::free)> memory(
+        static_cast<std::byte *>(std::aligned_alloc(kPage, kDram)), &std::free);
+    std::memset(memory.get(), 0, kDram);
+    Machine m({.cores = 2, .dram = kDram, .local = memory.get()});
+    CHECK((m.r64(GMEMU_REG_CAPS) & GMEMU_CAP_COHERENT));
+    m.create_context(1);
+    m.map_local(1, kCounter, kOffset, kRWA);
+    rv::Code c;  // a0: counter, a1: how often
+    c.li(rv::t0, 1);
+    const size_t loop = c.here();
+    c.amoadd_d(rv::zero, rv::t0, rv::a0);
+    c.addi(rv::a1, rv::a1, -1);
+    c.bne(rv::a1, rv::zero, loop);
+    c.li(rv::a7, GMEMU_ECALL_EXIT);
+    c.ecall();
+    m.load_code(1, 0x10000, c);
+    m.start(0, 1, 0x10000, kCounter, kEach);
+    m.start(1, 1, 0x10000, kCounter, kEach);
+    auto *counter = reinterpret_cast<uint64_t *>(memory.get() + kOffset);
+    for (uint64_t i = 0; i < kEach; i++)
+        __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+    CHECK(m.halted(0) == GMEMU_HCAUSE_EXIT);
+    CHECK(m.halted(1) == GMEMU_HCAUSE_EXIT);
+    CHECK(__atomic_load_n(counter, __ATOMIC_SEQ_CST) == 3 * kEach);
+
+    m.device.reset();
+    CHECK(__atomic_load_n(counter, __ATOMIC_SEQ_CST) == 0);
 }
