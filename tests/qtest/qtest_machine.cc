@@ -261,7 +261,7 @@ void Machine::enable(bool bus_master)
 {
     config_write(kBars + 4 * GMEMU_BAR_REGS, kBar0, 4);
     config_write(kBars + 4 * GMEMU_BAR_REGS + 4, 0, 4);
-    config_write(kBars + 4 * GMEMU_BAR_DRAM, kBar2, 4);  // ignored by a device without it
+    config_write(kBars + 4 * GMEMU_BAR_DRAM, kBar2, 4); // ignored by a device without it
     config_write(kBars + 4 * GMEMU_BAR_DRAM + 4, 0, 4);
     config_write(kBars + 4 * GMEMU_BAR_MSIX, kBar4, 4);
     config_write(kCommand, kCommandMemory | (bus_master ? kCommandMaster : 0u), 2);
