@@ -103,11 +103,13 @@ bool check_info(Checklist &list, gmemu_device *device)
         list.off(fmt::format("libgmemu: {}", gmemu_last_error()), "dmesg | grep gmemu");
         return false;
     }
-    list.ok(fmt::format("{}: {} cores, {} MiB of DRAM managed by Linux, contract {}.{}, features{}{}{}",
+    list.ok(fmt::format("{}: {} cores, {} MiB of DRAM managed by Linux, contract {}.{}, features{}{}{}{}{}",
                         info.path, info.cores, info.dram_size >> 20, info.contract >> 16,
                         info.contract & 0xffff, info.caps & GMEMU_CAP_REPLAYABLE ? " replayable-faults" : "",
                         info.caps & GMEMU_CAP_CHECKER ? " contract-checker" : "",
-                        info.caps & GMEMU_CAP_VECTOR ? " vector" : ""));
+                        info.caps & GMEMU_CAP_VECTOR ? " vector" : "",
+                        info.caps & GMEMU_CAP_COHERENT ? " coherent-dram" : "",
+                        info.caps & GMEMU_CAP_WALK_X86 ? " x86-page-tables" : ""));
     return list.check(
         info.fw_version != 0,
         fmt::format("firmware {}.{} runs", info.fw_version >> 16, info.fw_version & 0xffff),

@@ -24,6 +24,8 @@ std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &optio
 std::vector<TestGroup> selftest_suites(const Paths &paths, const TestOptions &options);
 /* Programs of tests/guest, with the device. */
 std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options);
+/* The device with other properties. */
+std::vector<TestGroup> device_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */
