@@ -325,9 +325,13 @@ TEST_CASE("a stop request ends an endless loop, and the loop goes on later", "[h
     m.port.control().clear_stop();
     std::atomic<uint64_t> token{0};
     std::thread bumper([&] {
-        token = m.port.control().bump_code_epoch();
-        while (!m.port.control().passed(token))
-            std::this_thread::yield();
+        // Between two checks of the epoch, the second of which it was not asked for before
+        // the first, the loop has run.
+        for (int check = 0; check < 2; check++) {
+            token = m.port.control().bump_code_epoch();
+            while (!m.port.control().passed(token))
+                std::this_thread::yield();
+        }
         m.port.control().request_stop();
     });
     s = m.cpu.run();
