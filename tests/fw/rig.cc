@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "rig.h"
 
+#include "guest_copy.h"
+
 #include <elf.h>
 #include <sys/mman.h>
 
@@ -40,13 +42,13 @@ gmemu_host_ops Rig::host_ops()
     ops.dma_read = [](void *opaque, uint64_t bus, void *buffer, uint64_t bytes) {
         void *at = self(opaque).at_bus(bus, bytes);
         if (at)
-            std::memcpy(buffer, at, bytes);
+            gmemu::guest_copy(static_cast<std::byte *>(buffer), static_cast<const std::byte *>(at), bytes);
         return at != nullptr;
     };
     ops.dma_write = [](void *opaque, uint64_t bus, const void *buffer, uint64_t bytes) {
         void *at = self(opaque).at_bus(bus, bytes);
         if (at)
-            std::memcpy(at, buffer, bytes);
+            gmemu::guest_copy(static_cast<std::byte *>(at), static_cast<const std::byte *>(buffer), bytes);
         return at != nullptr;
     };
     ops.dma_map = [](void *opaque, uint64_t bus, uint64_t *bytes, bool) {
@@ -339,7 +341,7 @@ bool Rig::serve_faults()
             at_bus(fault_ring + fault_get_ * sizeof(gmemu_fault_entry), sizeof(gmemu_fault_entry)));
         if (__atomic_load_n(&entry->valid, __ATOMIC_ACQUIRE) != GMEMU_FAULT_VALID)
             break;
-        const uint64_t va = entry->va;
+        const uint64_t va = __atomic_load_n(&entry->va, __ATOMIC_RELAXED);
         const bool user = va >= user_va && va < user_va + ram_size - user_at;
         __atomic_store_n(&entry->valid, 0, __ATOMIC_RELEASE);
         fault_get_ = (fault_get_ + 1) % (1u << fault_log2);
