@@ -307,11 +307,19 @@ TEST_CASE("a stop request ends an endless loop, and the loop goes on later", "[h
 {
     Machine m;
     m.map_code();
+    m.map_data(0, 1);
     m.code.emit(addi(5, 5, 1));
-    m.code.emit(j_type(0, -4));
+    m.code.emit(sd(5, 10, 0));
+    m.code.emit(j_type(0, -8));
     m.load();
+    m.x(10) = kDataBase;
+    auto turns = [&] { return __atomic_load_n(reinterpret_cast<uint64_t *>(m.data.data()), __ATOMIC_RELAXED); };
+    auto wait_past = [&](uint64_t count) {
+        while (turns() <= count)
+            std::this_thread::yield();
+    };
     std::thread stopper([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        wait_past(0);
         m.port.control().request_stop();
     });
     Stop s = m.cpu.run();
@@ -325,13 +333,10 @@ TEST_CASE("a stop request ends an endless loop, and the loop goes on later", "[h
     m.port.control().clear_stop();
     std::atomic<uint64_t> token{0};
     std::thread bumper([&] {
-        // Between two checks of the epoch, the second of which it was not asked for before
-        // the first, the loop has run.
-        for (int check = 0; check < 2; check++) {
-            token = m.port.control().bump_code_epoch();
-            while (!m.port.control().passed(token))
-                std::this_thread::yield();
-        }
+        token = m.port.control().bump_code_epoch();
+        while (!m.port.control().passed(token))
+            std::this_thread::yield();
+        wait_past(reached);
         m.port.control().request_stop();
     });
     s = m.cpu.run();
