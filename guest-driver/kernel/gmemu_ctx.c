@@ -105,6 +105,7 @@ void gmemu_context_destroy(struct gmemu_context *ctx)
 	gmemu_context_stats(ctx, &gfile->past);
 	gfile->past.pages_resident = 0;
 	xa_erase(&gdev->contexts, ctx->id);
+	gmemu_access_forget(gdev, ctx->id);
 	gmemu_svm_unbind(ctx);
 	list_del(&ctx->link);
 	gmemu_context_put(ctx);

@@ -2,6 +2,8 @@
 /*
  * /sys/kernel/debug/accel/DEVICE/: what the device and the driver are doing.
  */
+#include <linux/debugfs.h>
+
 #include <drm/drm_debugfs.h>
 #include <drm/drm_drv.h>
 
@@ -66,11 +68,12 @@ static int gmemu_debugfs_contexts(struct seq_file *m, void *unused)
 
 	xa_lock(&gdev->contexts);
 	xa_for_each(&gdev->contexts, id, ctx)
-		seq_printf(m, "context %lu faults %lld deduped %lld cancelled %lld replays %lld\n",
+		seq_printf(m, "context %lu faults %lld deduped %lld cancelled %lld replays %lld accesses %lld\n",
 			   id, atomic64_read(&ctx->counters.faults),
 			   atomic64_read(&ctx->counters.deduped),
 			   atomic64_read(&ctx->counters.cancelled),
-			   atomic64_read(&ctx->counters.replays));
+			   atomic64_read(&ctx->counters.replays),
+			   atomic64_read(&ctx->counters.accesses));
 	xa_unlock(&gdev->contexts);
 	xa_lock(&gdev->queues);
 	xa_for_each(&gdev->queues, id, queue)
@@ -79,10 +82,56 @@ static int gmemu_debugfs_contexts(struct seq_file *m, void *unused)
 	return 0;
 }
 
+static int gmemu_debugfs_access(struct seq_file *m, void *unused)
+{
+	struct gmemu_device *gdev = gmemu_of(m);
+	struct gmemu_access *access = &gdev->access;
+	int idx;
+
+	if (!drm_dev_enter(&gdev->drm, &idx))
+		return 0;
+	mutex_lock(&access->lock);
+	seq_printf(m, "available %d\n", !!access->mem.cpu);
+	seq_printf(m, "threshold %u\n", access->threshold);
+	if (access->mem.cpu) {
+		seq_printf(m, "granule_log2 %u\n", gmemu_read(gdev, GMEMU_REG_ACNT_GRANULE_LOG2));
+		seq_printf(m, "period_us %u\n", gmemu_read(gdev, GMEMU_REG_ACNT_PERIOD_US));
+		seq_printf(m, "entries %llu\n", access->entries);
+		seq_printf(m, "dropped %u\n", gmemu_read(gdev, GMEMU_REG_ACNT_DROPPED));
+	}
+	mutex_unlock(&access->lock);
+	drm_dev_exit(idx);
+	return 0;
+}
+
+static int gmemu_threshold_get(void *data, u64 *value)
+{
+	struct gmemu_device *gdev = data;
+
+	*value = READ_ONCE(gdev->access.threshold);
+	return 0;
+}
+
+static int gmemu_threshold_set(void *data, u64 value)
+{
+	struct gmemu_device *gdev = data;
+	int idx, ret;
+
+	if (value > U32_MAX)
+		return -ERANGE;
+	if (!drm_dev_enter(&gdev->drm, &idx))
+		return -ENODEV;
+	ret = gmemu_is_lost(gdev) ? -ENODEV : gmemu_access_set(gdev, value);
+	drm_dev_exit(idx);
+	return ret;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(gmemu_threshold_fops, gmemu_threshold_get, gmemu_threshold_set, "%llu\n");
+
 static const struct drm_debugfs_info gmemu_debugfs_files[] = {
 	{ "device", gmemu_debugfs_device },
 	{ "check", gmemu_debugfs_check },
 	{ "contexts", gmemu_debugfs_contexts },
+	{ "access", gmemu_debugfs_access },
 };
 
 /**
@@ -92,4 +141,6 @@ static const struct drm_debugfs_info gmemu_debugfs_files[] = {
 void gmemu_debugfs_init(struct gmemu_device *gdev)
 {
 	drm_debugfs_add_files(&gdev->drm, gmemu_debugfs_files, ARRAY_SIZE(gmemu_debugfs_files));
+	debugfs_create_file_unsafe("access_threshold", 0600, gdev->drm.debugfs_root, gdev,
+				   &gmemu_threshold_fops);
 }

@@ -206,6 +206,7 @@ static const struct {
 	[GMEMU_VEC_ERROR] = { gmemu_wake_thread, gmemu_error_thread, "gmemu-error" },
 	[GMEMU_VEC_COMPLETION] = { gmemu_copy_irq, NULL, "gmemu-copy" },
 	[GMEMU_VEC_MAILBOX] = { gmemu_wake_thread, gmemu_mbox_thread, "gmemu-mailbox" },
+	[GMEMU_VEC_ACCESS] = { gmemu_wake_thread, gmemu_access_thread, "gmemu-access" },
 };
 
 static void gmemu_irq_fini(struct gmemu_device *gdev)
@@ -292,6 +293,8 @@ static int gmemu_query_ioctl(struct drm_device *drm, void *data, struct drm_file
 		.hnid = gdev->hnid,
 		.gmem = gmemu_svm_enabled(),
 		.vlen = gdev->vlen,
+		.page_sizes = gdev->page_sizes,
+		.apertures = gdev->apertures,
 	};
 	return 0;
 }
@@ -364,6 +367,7 @@ static int gmemu_identify(struct gmemu_device *gdev)
 	gdev->num_queues = min(gmemu_read(gdev, GMEMU_REG_QUEUES), GMEMU_MAX_QUEUES);
 	gdev->va_bits = gmemu_read(gdev, GMEMU_REG_VA_BITS);
 	gdev->page_sizes = gmemu_read64(gdev, GMEMU_REG_PAGE_SIZES);
+	gdev->apertures = gmemu_read(gdev, GMEMU_REG_APERTURES);
 	gdev->dram_size = ALIGN_DOWN(gmemu_read64(gdev, GMEMU_REG_DRAM_SIZE), SZ_2M);
 	gdev->vlen = gmemu_read(gdev, GMEMU_REG_VLEN);
 	if (!(gdev->caps & GMEMU_CAP_REPLAYABLE)) {
@@ -404,9 +408,12 @@ static int gmemu_hw_init(struct gmemu_device *gdev)
 	ret = gmemu_fault_init(gdev);
 	if (ret)
 		goto fini_mmu;
-	ret = gmemu_copy_init(gdev);
+	ret = gmemu_access_init(gdev);
 	if (ret)
 		goto fini_fault;
+	ret = gmemu_copy_init(gdev);
+	if (ret)
+		goto fini_access;
 	ret = gmemu_mbox_init(gdev);
 	if (ret)
 		goto fini_copy;
@@ -422,6 +429,8 @@ fini_mbox:
 	gmemu_mbox_fini(gdev);
 fini_copy:
 	gmemu_copy_fini(gdev);
+fini_access:
+	gmemu_access_fini(gdev);
 fini_fault:
 	gmemu_fault_fini(gdev);
 fini_mmu:
@@ -438,6 +447,7 @@ static void gmemu_hw_fini(struct gmemu_device *gdev)
 	cancel_work_sync(&gdev->lost_work);
 	gmemu_mbox_fini(gdev);
 	gmemu_copy_fini(gdev);
+	gmemu_access_fini(gdev);
 	gmemu_fault_fini(gdev);
 	gmemu_mmu_fini(gdev);
 }

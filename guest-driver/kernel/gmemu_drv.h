@@ -10,6 +10,7 @@
  *   gmemu_mmu.c      the device's page tables: the functions GMEM calls
  *   gmemu_copy.c     copy engine: the functions GMEM calls
  *   gmemu_fault.c    fault rings
+ *   gmemu_access.c   access counters
  *   gmemu_svm.c      all calls into GMEM
  *   gmemu_ctx.c      contexts: a process's address space on the device
  *   gmemu_queue.c    user-mode queues and their doorbells
@@ -21,7 +22,7 @@
  *   gmemu_context.svm_lock   faults against the end of a context
  *   (mmap_lock and the locks of GMEM)
  *   gmemu_pmap.grow_lock     adding page-table pages
- *   gmemu_mbox.lock, gmemu_copy.lock, gmemu_inval.lock
+ *   gmemu_mbox.lock, gmemu_copy.lock, gmemu_inval.lock, gmemu_access.lock
  * mmap_lock is taken inside gmemu_file.lock, so mmap() and the doorbell's page
  * fault handler take neither gmemu_file.lock nor svm_lock.
  */
@@ -67,6 +68,7 @@ struct gmemu_copy;
 
 #define GMEMU_FAULT_RING_LOG2 10
 #define GMEMU_FAULT_BATCH 256
+#define GMEMU_ACCESS_RING_LOG2 8
 #define GMEMU_H2F_LOG2 6
 #define GMEMU_F2H_LOG2 8
 
@@ -92,6 +94,22 @@ struct gmemu_fault_ring {
 	struct gmemu_dma mem;
 	u32 get;
 	u32 reg;
+};
+
+/**
+ * struct gmemu_access - the access counters
+ * @lock: Protects all of it and the operand registers of clearing.
+ * @mem: struct gmemu_acnt_entry[]; none: the device has no counters.
+ * @get: Next entry to read.
+ * @threshold: Samples until an entry; 0: the counters are off.
+ * @entries: How many were read.
+ */
+struct gmemu_access {
+	struct mutex lock; /* see above */
+	struct gmemu_dma mem;
+	u32 get;
+	u32 threshold;
+	u64 entries;
 };
 
 /**
@@ -133,12 +151,14 @@ struct gmemu_inval {
  * @deduped: Of these, repetitions within a batch.
  * @cancelled: Faults cancelled.
  * @replays: Replays in which the context took part.
+ * @accesses: Samples of its accesses to system memory, as far as they were reported.
  */
 struct gmemu_counters {
 	atomic64_t faults;
 	atomic64_t deduped;
 	atomic64_t cancelled;
 	atomic64_t replays;
+	atomic64_t accesses;
 };
 
 /**
@@ -148,6 +168,7 @@ struct gmemu_counters {
  * @regs_phys: CPU physical address of BAR0, for doorbells.
  * @caps: GMEMU_CAP_*.
  * @page_sizes: GMEMU_REG_PAGE_SIZES.
+ * @apertures: GMEMU_REG_APERTURES.
  * @dram_size: Bytes of local DRAM.
  * @dram_begin: The first byte that is GMEM's and not the firmware's.
  * @contract: GMEMU_REG_VERSION.
@@ -171,6 +192,7 @@ struct gmemu_counters {
  * @files_lock: Protects @files.
  * @faults: The two fault rings.
  * @batch: Scratch of the replayable ring's interrupt thread.
+ * @access: Access counters.
  * @mbox: Firmware mailbox.
  * @inval: Invalidation unit.
  * @copy: Copy engine.
@@ -194,6 +216,7 @@ struct gmemu_device {
 	u32 num_queues;
 	u32 va_bits;
 	u32 vlen;
+	u32 apertures;
 	u32 fw_version;
 	int lost;
 
@@ -213,6 +236,7 @@ struct gmemu_device {
 
 	struct gmemu_fault_ring faults[2];
 	struct gmemu_fault_batch *batch;
+	struct gmemu_access access;
 	struct gmemu_mbox mbox;
 	struct gmemu_inval inval;
 	struct gmemu_copy *copy;
@@ -352,6 +376,13 @@ int gmemu_fault_init(struct gmemu_device *gdev);
 void gmemu_fault_fini(struct gmemu_device *gdev);
 irqreturn_t gmemu_fault_thread(int irq, void *data);
 void gmemu_fault_drain_nonreplayable(struct gmemu_device *gdev);
+
+/* gmemu_access.c */
+int gmemu_access_init(struct gmemu_device *gdev);
+void gmemu_access_fini(struct gmemu_device *gdev);
+int gmemu_access_set(struct gmemu_device *gdev, u32 threshold);
+void gmemu_access_forget(struct gmemu_device *gdev, u32 ctx);
+irqreturn_t gmemu_access_thread(int irq, void *data);
 
 /* gmemu_svm.c */
 bool gmemu_svm_enabled(void);

@@ -50,6 +50,28 @@ TRACE_EVENT(gmemu_served,
 		  __entry->ctx, __entry->va, __entry->access, __entry->ret)
 );
 
+TRACE_EVENT(gmemu_access,
+	TP_PROTO(u32 ctx, u64 va, u8 granule_log2, u32 count, u8 aperture),
+	TP_ARGS(ctx, va, granule_log2, count, aperture),
+	TP_STRUCT__entry(
+		__field(u64, va)
+		__field(u32, ctx)
+		__field(u32, count)
+		__field(u8, granule_log2)
+		__field(u8, aperture)
+	),
+	TP_fast_assign(
+		__entry->va = va;
+		__entry->ctx = ctx;
+		__entry->count = count;
+		__entry->granule_log2 = granule_log2;
+		__entry->aperture = aperture;
+	),
+	TP_printk("ctx=%u va=0x%llx granule=0x%llx count=%u aperture=%s", __entry->ctx,
+		  __entry->va, 1ULL << __entry->granule_log2, __entry->count,
+		  __entry->aperture == GMEMU_ACNT_APERTURE_LOCAL ? "local" : "system")
+);
+
 TRACE_EVENT(gmemu_replay,
 	TP_PROTO(bool tried),
 	TP_ARGS(tried),

@@ -34,6 +34,7 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
 Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times)
     : host_(ops, opaque), errors_(host_), checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
       dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_), mmu_(host_, dram_, checker_, chaos_),
+      counters_(registers_, host_, clock_, checker_, errors_, chaos_),
       faults_(config.cores, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
       mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
       invalidator_(registers_, host_, mmu_, faults_),
@@ -48,6 +49,8 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
         mgmt_gate_.hold(HoldReason::kFatal);
         poke_all();
     });
+    counters_.set_age_hook([this](bool local) { mmu_.age(local); });
+    mmu_.set_access_counters(counters_);
     faults_.set_parked_hook([this] { irq_.raise(GMEMU_MIRQ_REPLAY); });
     faults_.set_taken_hook([this] { auditor_.kick(); });
     invalidator_.set_completion_hook([this] { auditor_.kick(); });
@@ -76,7 +79,7 @@ Device::~Device()
 
 void Device::attach_registers(const gmemu_config &config)
 {
-    uint64_t caps = GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86;
+    uint64_t caps = GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS;
     if (checker_.enabled())
         caps |= GMEMU_CAP_CHECKER;
     if (config.dram)
@@ -210,6 +213,7 @@ void Device::reset()
     mmu_.set_context_table(BusAddr(0), 0);
     mmu_.shootdown(TlbMatch{});
     copy_.reset();
+    counters_.reset();
     faults_.reset();
     doorbells_.reset();
     mgmt_registers_.reset();

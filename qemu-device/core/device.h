@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "access_counters.h"
 #include "auditor.h"
 #include "chaos.h"
 #include "checker.h"
@@ -57,6 +58,7 @@ public:
     FaultUnit &faults() { return faults_; }
     MgmtIrq &mgmt_irq() { return irq_; }
     Mmu &mmu() { return mmu_; }
+    AccessCounters &access_counters() { return counters_; }
 
 private:
     static constexpr uint64_t kFirmwareReserved = 2ull << 20;
@@ -77,6 +79,7 @@ private:
     RunGate engine_gate_;  // compute harts and copy engine
     RunGate mgmt_gate_;    // management hart: runs also while CTRL.ENABLE is clear
     Mmu mmu_;
+    AccessCounters counters_;
     FaultUnit faults_;
     MgmtIrq irq_;
     Doorbells doorbells_;

@@ -90,6 +90,21 @@ public:
     }
     bool remove_exec(std::vector<Ref<HostMapping>> &graveyard);  // all of them
 
+    // Under the client's lock. Makes lookups of these entries miss, so that the owner fetches
+    // them again. Nothing is taken away: the owner may use what it has looked up, and the
+    // entry still counts as held.
+    template <class Predicate>
+    void age_data_if(Predicate &&matches)
+    {
+        for (size_t word = 0; word < data_used_.size(); word++) {
+            for (uint64_t bits = data_used_[word]; bits; bits &= bits - 1) {
+                const size_t index = word * 64 + static_cast<size_t>(std::countr_zero(bits));
+                if (matches(data_meta_[index]))
+                    invalidate(data_[index]);
+            }
+        }
+    }
+
     template <class Function>
     void for_each(Function &&function) const
     {

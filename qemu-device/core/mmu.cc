@@ -149,19 +149,27 @@ void Mmu::enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t pa
 
 FillResult Mmu::fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
 {
-    std::lock_guard lock(client.lock());
-    for (;;) {
-        if (client.calls.begin())
-            client.walker.drop_mappings();
-        const FillResult result = fill_once(client, space, va, access);
-        if (!client.calls.revoked())
-            return result;
+    Translation translation;
+    std::optional<AccessCounters::Notification> notification;
+    {
+        std::lock_guard lock(client.lock());
+        do {
+            if (client.calls.begin())
+                client.walker.drop_mappings();
+            translation = fill_once(client, space, va, access);
+        } while (client.calls.revoked());
+        if (counters_ && counters_->enabled() && translation.result.ok)
+            notification = counters_->count(space.ctx, va, translation.local);
     }
+    if (notification)
+        counters_->notify(*notification);
+    return translation.result;
 }
 
-FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
+Mmu::Translation Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
 {
-    FillResult result;
+    Translation translation;
+    FillResult &result = translation.result;
     const uint64_t page_va = page_of(va.value);
 
     if (chaos_.one_in(16)) {
@@ -174,31 +182,33 @@ FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Acces
     if (auto hit = l2_.lookup(space.ctx, va); hit && pte_ready(hit->pte, access) && !chaos_.one_in(8)) {
         l2_hits_.fetch_add(1, std::memory_order_relaxed);
         if (std::byte *page = host_page(client, *hit, page_va, access)) {
+            translation.local = hit->pte & GMEMU_PTE_LOCAL;
             enter_l1(client, space, std::move(*hit), page_va, page, access);
             result.ok = true;
-            return result;
+            return translation;
         }
     }
 
     walks_.fetch_add(1, std::memory_order_relaxed);
     gmemu_ctx_entry entry;
     if (!cached_context(client, space.ctx, entry, result.fault))
-        return result;
+        return translation;
     const WalkResult walk = client.walker.walk(space.ctx, entry, va, access);
     if (!walk.ok) {
         result.fault = walk.fault;
-        return result;
+        return translation;
     }
     TlbMeta meta{.va = page_va, .pte = walk.pte, .level = static_cast<uint8_t>(walk.level), .mapping = {}};
     std::byte *page = host_page(client, meta, page_va, access);
     if (!page) {
         result.fault = GMEMU_FAULT_APERTURE;
-        return result;
+        return translation;
     }
+    translation.local = meta.pte & GMEMU_PTE_LOCAL;
     l2_.enter(space.ctx, meta, generation);
     enter_l1(client, space, std::move(meta), page_va, page, access);
     result.ok = true;
-    return result;
+    return translation;
 }
 
 bool Mmu::fill_bare(TlbClient &client, TlbSpace &space, uint64_t va, Access access, bool is_bus, uint64_t address)
@@ -349,6 +359,18 @@ void Mmu::Shootdown::finish()
             sched_yield();
         else
             std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+}
+
+// ---------------------------------------------------------- access counters
+
+void Mmu::age(bool local)
+{
+    for (auto &client : clients_) {
+        std::lock_guard lock(client->tlb_lock());
+        for (auto &space : client->spaces())
+            if (!space->bare)
+                space->tlb.age_data_if([&](const TlbMeta &meta) { return local || !(meta.pte & GMEMU_PTE_LOCAL); });
     }
 }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "access_counters.h"
 #include "chaos.h"
 #include "l2_tlb.h"
 #include "tlb_client.h"
@@ -26,6 +27,7 @@ public:
 
     // Before threads start.
     TlbClient &add_client();
+    void set_access_counters(AccessCounters &counters) { counters_ = &counters; }
 
     void set_context_table(BusAddr base, uint32_t size_log2);
 
@@ -65,6 +67,10 @@ public:
     Shootdown start_shootdown(const TlbMatch &match);
     void shootdown(const TlbMatch &match) { start_shootdown(match).finish(); }
 
+    // The clients fetch their L1 translations of data anew, from the L2 TLB: those of
+    // system memory and, with @local, of local DRAM.
+    void age(bool local);
+
     // For the checker: what is cached, and what the tables say now.
     struct CachedTranslation {
         ContextId ctx{};
@@ -91,7 +97,11 @@ private:
 
     bool cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
     bool check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault_type &fault);
-    FillResult fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
+    struct Translation {  // what a fill has entered
+        FillResult result;
+        bool local = false;
+    };
+    Translation fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
     std::byte *host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access);
     AccessMask usable(const TlbMeta &meta) const;
     void enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access);
@@ -100,6 +110,7 @@ private:
     const Dram &dram_;
     Checker &checker_;
     Chaos &chaos_;
+    AccessCounters *counters_ = nullptr;
     std::atomic<uint64_t> revocations_{0};
     std::vector<std::unique_ptr<TlbClient>> clients_;
     TlbClient &audit_client_;

@@ -58,7 +58,7 @@ public:
     static std::span<const RegisterInfo> all();
 
 private:
-    static constexpr uint32_t kEnd = 0x600;
+    static constexpr uint32_t kEnd = 0x800;
     struct Register {
         const RegisterInfo *info = nullptr;
         uint64_t reset = 0;

@@ -57,7 +57,8 @@
 #define GMEMU_VEC_ERROR 1u /* non-replayable fault ring, device errors, checker */
 #define GMEMU_VEC_COMPLETION 2u /* copy engine fences that ask for an interrupt */
 #define GMEMU_VEC_MAILBOX 3u /* firmware-to-host ring */
-#define GMEMU_NUM_VECTORS 4u
+#define GMEMU_VEC_ACCESS 4u /* access-counter ring */
+#define GMEMU_NUM_VECTORS 5u
 
 /* ------------------------------------------------------- identification -- */
 
@@ -73,6 +74,7 @@
 #define GMEMU_CAP_VECTOR GMEMU_BIT64(3)
 #define GMEMU_CAP_WALK_X86 GMEMU_BIT64(4)
 #define GMEMU_CAP_CHECKER GMEMU_BIT64(5)
+#define GMEMU_CAP_ACCESS_COUNTERS GMEMU_BIT64(6)
 #define GMEMU_REG_CORES 0x0010u /* RO: number of compute harts */
 #define GMEMU_REG_QUEUES 0x0014u /* RO: number of queues and doorbells */
 #define GMEMU_REG_CTX_LOG2 0x0018u /* RO: log2 of the largest context table */
@@ -81,6 +83,13 @@
 #define GMEMU_REG_DRAM_SIZE 0x0028u /* RO, 64 bit: bytes of local DRAM */
 #define GMEMU_REG_DRAM_RESERVED 0x0030u /* RO, 64 bit: bytes at DRAM offset 0 owned by firmware */
 #define GMEMU_REG_VLEN 0x0038u /* RO: vector length in bits, 0 without vectors */
+#define GMEMU_REG_APERTURES 0x003cu /* RO: where leaves and tables may be, GMEMU_APERTURE_* */
+#define GMEMU_APERTURE_LEAF_SYSTEM GMEMU_BIT(0)
+#define GMEMU_APERTURE_LEAF_LOCAL GMEMU_BIT(1)
+#define GMEMU_APERTURE_TABLE_SYSTEM GMEMU_BIT(2)
+#define GMEMU_APERTURE_TABLE_LOCAL GMEMU_BIT(3)
+#define GMEMU_APERTURE_ATOMIC_SYSTEM GMEMU_BIT(4) /* AMO, LR and SC to system memory are atomic for CPUs, too */
+#define GMEMU_APERTURE_ATOMIC_LOCAL GMEMU_BIT(5)
 
 /* ------------------------------------------------------- device control -- */
 
@@ -464,6 +473,65 @@ struct gmemu_msg {
 	} u;
 };
 GMEMU_ASSERT_SIZE(struct gmemu_msg, 64);
+
+/* ------------------------------------------------------ access counters -- */
+
+/*
+ * Needs GMEMU_CAP_ACCESS_COUNTERS. One counter for each (context, granule) in use
+ * counts the translations of its pages that harts had to fetch because their L1
+ * TLB did not hold them. Every PERIOD_US the L1 TLBs forget the translations of
+ * counted pages, so that a page in constant use is counted about once in a period
+ * by each hart that uses it. A counter that reaches THRESHOLD writes an entry to
+ * the ring, once until it is cleared. The device has a bounded number of counters,
+ * thousands; one that is needed for another granule is lost, smallest first.
+ *
+ * The ring is as a fault ring: entries are written with the valid byte last,
+ * software clears it and writes GET, which arms the interrupt. The ring is full
+ * when PUT + 1 == GET: the entry is dropped, OVERFLOW set, and the counter tries
+ * again when it counts next. Setting ENABLE clears all counters and sets GET, PUT
+ * and DROPPED to 0.
+ */
+#define GMEMU_REG_ACNT_BASE 0x0700u /* RW, 64 bit: bus address of the ring, 4 KiB aligned */
+#define GMEMU_REG_ACNT_SIZE_LOG2 0x0708u /* RW: log2 of the number of entries, 1..16 */
+#define GMEMU_REG_ACNT_CTRL 0x070cu /* RW: GMEMU_ACNT_CTRL_* */
+#define GMEMU_REG_ACNT_GET 0x0710u /* RW: index of the next entry software reads */
+#define GMEMU_REG_ACNT_PUT 0x0714u /* RO: index of the next entry the device writes */
+#define GMEMU_REG_ACNT_STATUS 0x0718u /* RW1C: GMEMU_ACNT_STATUS_* */
+#define GMEMU_REG_ACNT_DROPPED 0x071cu /* RO: entries dropped since enabled */
+#define GMEMU_REG_ACNT_THRESHOLD 0x0720u /* RW: count that is notified, 1..65535 */
+#define GMEMU_REG_ACNT_GRANULE_LOG2 0x0724u /* RW: log2 of the bytes that share a counter */
+#define GMEMU_REG_ACNT_PERIOD_US 0x0728u /* RW: sampling period, 0: count natural misses only */
+#define GMEMU_REG_ACNT_CMD 0x072cu /* WO: GMEMU_ACNT_CMD_*; done when the write is */
+#define GMEMU_REG_ACNT_VA 0x0730u /* RW, 64 bit: operand: any address in the granule */
+#define GMEMU_REG_ACNT_CTX 0x0738u /* RW: operand: context */
+#define GMEMU_REG_ACNT_ONLY_CTX 0x073cu /* RW: the context that CTRL.ONE_CTX counts */
+#define GMEMU_ACNT_CTRL_ENABLE GMEMU_BIT(0)
+#define GMEMU_ACNT_CTRL_LOCAL GMEMU_BIT(1) /* count pages in local DRAM as well as in system memory */
+#define GMEMU_ACNT_CTRL_ONE_CTX GMEMU_BIT(2) /* count one context only */
+#define GMEMU_ACNT_STATUS_OVERFLOW GMEMU_BIT(0)
+#define GMEMU_ACNT_CMD_CLEAR_ALL 1u
+#define GMEMU_ACNT_CMD_CLEAR_CTX 2u /* counters of ACNT_CTX */
+#define GMEMU_ACNT_CMD_CLEAR_GRANULE 3u /* the counter of ACNT_VA in ACNT_CTX */
+#define GMEMU_ACNT_GRANULE_MIN_LOG2 12u
+#define GMEMU_ACNT_GRANULE_MAX_LOG2 30u
+#define GMEMU_ACNT_PERIOD_MIN_US 100u
+#define GMEMU_ACNT_PERIOD_MAX_US 1000000u
+
+struct gmemu_acnt_entry {
+	uint64_t va; /* first byte of the granule */
+	uint64_t timestamp; /* GMEMU_REG_TIMESTAMP */
+	uint32_t ctx;
+	uint32_t count; /* at least THRESHOLD */
+	uint8_t granule_log2;
+	uint8_t aperture; /* GMEMU_ACNT_APERTURE_*: of the page that was counted last */
+	uint16_t seq; /* counts entries, dropped ones too */
+	uint8_t reserved[3];
+	uint8_t valid; /* GMEMU_ACNT_VALID, written last */
+};
+GMEMU_ASSERT_SIZE(struct gmemu_acnt_entry, 32);
+#define GMEMU_ACNT_APERTURE_SYSTEM 0u
+#define GMEMU_ACNT_APERTURE_LOCAL 1u
+#define GMEMU_ACNT_VALID 0x80u
 
 /* ------------------------------------------------------- queues and AQL -- */
 

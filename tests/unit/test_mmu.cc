@@ -4,36 +4,13 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
-#include "machine.h"
+#include "client.h"
 
 using gmemu::Access;
-using gmemu::DeviceVa;
 
 namespace {
 
 constexpr uint64_t kVa = 0x123456789000;
-
-// A translating client of its own, without a hart.
-struct Client {
-    explicit Client(Machine &m, uint32_t ctx) : mmu(m.device.mmu()), client(mmu.add_client()), space(client.add_space(false))
-    {
-        mmu.switch_context(client, space, gmemu::ContextId(ctx));
-    }
-    gmemu::FillResult fill(uint64_t va, Access access) { return mmu.fill(client, space, DeviceVa(va), access); }
-    int fault(uint64_t va, Access access)
-    {
-        const auto result = fill(va, access);
-        return result.ok ? -1 : static_cast<int>(result.fault);
-    }
-    template <Access A>
-    uint64_t *at(uint64_t va)
-    {
-        return reinterpret_cast<uint64_t *>(space.tlb.lookup<A>(va, 7));
-    }
-    gmemu::Mmu &mmu;
-    gmemu::TlbClient &client;
-    gmemu::TlbSpace &space;
-};
 
 }  // namespace
 
@@ -365,11 +342,11 @@ TEST_CASE("65,536 contexts do not mix", "[mmu][tlb][context]")
     }
     Client c(m, 0);
     auto read = [&](uint32_t ctx) -> uint64_t {
-        c.mmu.switch_context(c.client, c.space, gmemu::ContextId(ctx));
+        c.switch_to(ctx);
         CHECK(c.at<Access::kRead>(kVa) == nullptr);
         return c.fault(kVa, Access::kRead) == -1 ? __atomic_load_n(c.at<Access::kRead>(kVa), __ATOMIC_RELAXED) : ~0ull;
     };
-    c.mmu.switch_context(c.client, c.space, gmemu::ContextId(3));  // not one of them
+    c.switch_to(3);  // not one of them
     bool right = true;
     for (int round = 0; round < 3; round++)
         for (uint32_t ctx : contexts)
@@ -383,7 +360,7 @@ TEST_CASE("65,536 contexts do not mix", "[mmu][tlb][context]")
     CHECK(read(255) == 255);
     CHECK(read(0) == 0);
     CHECK(c.fault(kVa, Access::kWrite) == GMEMU_FAULT_RO);
-    c.mmu.switch_context(c.client, c.space, gmemu::ContextId(65536));
+    c.switch_to(65536);
     CHECK(c.fault(kVa, Access::kRead) == GMEMU_FAULT_CTX);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
 }

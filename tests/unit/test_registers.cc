@@ -15,12 +15,16 @@ TEST_CASE("reset values", "[registers]")
     Machine m({.cores = 3, .dram = 8ull << 20, .enable = false});
     CHECK(m.r32(GMEMU_REG_ID) == 0x554d4547);
     CHECK(m.r32(GMEMU_REG_VERSION) == 0x10000);
-    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_CHECKER));
+    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_CHECKER));
     CHECK(m.r32(GMEMU_REG_CORES) == 3);
     CHECK(m.r32(GMEMU_REG_QUEUES) == 256);
     CHECK(m.r32(GMEMU_REG_CTX_LOG2) == 16);
     CHECK(m.r32(GMEMU_REG_VA_BITS) == 48);
     CHECK(m.r64(GMEMU_REG_PAGE_SIZES) == 0x40201000);
+    CHECK(m.r32(GMEMU_REG_APERTURES) == 0x3f);
+    CHECK(m.r32(GMEMU_REG_ACNT_THRESHOLD) == 16);
+    CHECK(m.r32(GMEMU_REG_ACNT_GRANULE_LOG2) == 21);
+    CHECK(m.r32(GMEMU_REG_ACNT_PERIOD_US) == 1000);
     CHECK(m.r64(GMEMU_REG_DRAM_SIZE) == 8ull << 20);
     CHECK(m.r64(GMEMU_REG_DRAM_RESERVED) == 2ull << 20);
     CHECK(m.r32(GMEMU_REG_STATUS) == GMEMU_STATUS_READY);
@@ -28,7 +32,9 @@ TEST_CASE("reset values", "[registers]")
     // Everything else is 0, apart from the clock.
     for (const auto &info : gmemu::RegisterFile::all()) {
         INFO(info.name);
-        if (info.offset > GMEMU_REG_STATUS && info.offset != GMEMU_REG_TIMESTAMP && info.offset != GMEMU_REG_CHECK_MODE)
+        if (info.offset > GMEMU_REG_STATUS && info.offset != GMEMU_REG_TIMESTAMP &&
+            info.offset != GMEMU_REG_CHECK_MODE && info.offset != GMEMU_REG_ACNT_THRESHOLD &&
+            info.offset != GMEMU_REG_ACNT_GRANULE_LOG2 && info.offset != GMEMU_REG_ACNT_PERIOD_US)
             CHECK(read_of(m, info) == 0);
     }
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
@@ -130,7 +136,7 @@ TEST_CASE("misuse of registers is named", "[registers][checker]")
 TEST_CASE("check=off counts nothing, BAD_REG is still an error", "[registers][checker]")
 {
     Machine m({.check = GMEMU_CHECK_OFF, .enable = false});
-    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86));
+    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS));
     m.w32(0x900, 1);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
     CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_BAD_REG);

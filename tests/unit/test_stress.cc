@@ -53,7 +53,8 @@ TEST_CASE("no store lands in the old page after the acknowledgement", "[stress][
 {
     constexpr uint32_t kHarts = 3;
     constexpr uint64_t kPages = 8;
-    Machine m({.cores = kHarts, .chaos = GENERATE(0ull, 0x5eedull), .ring_log2 = 6});
+    const uint64_t seed = GENERATE(0ull, 0x5eedull);
+    Machine m({.cores = kHarts, .chaos = seed, .ring_log2 = 6});
     m.create_context(1);
     // Two frames for each page: one mapped, one that must stay untouched.
     uint64_t frames[kPages][2];
@@ -64,6 +65,13 @@ TEST_CASE("no store lands in the old page after the acknowledgement", "[stress][
         m.map(1, kData + p * kPage, frames[p][0], kRW);
     }
     m.load_code(1, kCode, writer(kPages));
+    if (seed) {
+        // Translations also get aged all the time.
+        m.w64(GMEMU_REG_ACNT_BASE, m.alloc(32 << 10));
+        m.w32(GMEMU_REG_ACNT_SIZE_LOG2, 10);
+        m.w32(GMEMU_REG_ACNT_PERIOD_US, GMEMU_ACNT_PERIOD_MIN_US);
+        m.w32(GMEMU_REG_ACNT_CTRL, GMEMU_ACNT_CTRL_ENABLE | GMEMU_ACNT_CTRL_LOCAL);
+    }
     for (uint32_t h = 0; h < kHarts; h++)
         m.start(h, 1, kCode, kData);
 

@@ -190,6 +190,8 @@ int gmemu_open(const char *path, struct gmemu_device **out)
     info.hnid = static_cast<int32_t>(query.hnid);
     info.vlen = query.vlen;
     info.gmem = query.gmem;
+    info.page_sizes = query.page_sizes; /* 0 from a driver of before */
+    info.apertures = query.apertures;
     snprintf(info.path, sizeof(info.path), "%s", path ? path : first);
     *out = device.release();
     return 0;

@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 #define GMEMU_UAPI_VERSION_MAJOR 1
-#define GMEMU_UAPI_VERSION_MINOR 0
+#define GMEMU_UAPI_VERSION_MINOR 1
 
 #define DRM_GMEMU_QUERY 0x00
 #define DRM_GMEMU_CTX_CREATE 0x01
@@ -36,7 +36,7 @@ extern "C" {
 /**
  * struct drm_gmemu_query - what the device and the kernel can do
  *
- * All fields but @pad are out.
+ * All fields but those for padding are out.
  */
 struct drm_gmemu_query {
 	__u32 uapi_version; /* major << 16 | minor */
@@ -51,6 +51,10 @@ struct drm_gmemu_query {
 	__u32 gmem; /* 1: GMEM is on */
 	__u32 vlen;
 	__u32 pad[3];
+	/* Since 1.1. */
+	__u64 page_sizes; /* bit n: the device has pages of 2^n bytes */
+	__u32 apertures; /* GMEMU_APERTURE_*: where pages and page tables may be */
+	__u32 pad1;
 };
 
 /**

@@ -78,6 +78,9 @@ struct gmemu_info {
     uint32_t vlen; /* bits of a vector register, 0: no vectors */
     uint32_t gmem; /* 1: GMEM is on */
     char path[64]; /* of the device node */
+    uint64_t page_sizes; /* bit n: the device has pages of 2^n bytes */
+    uint32_t apertures;  /* GMEMU_APERTURE_* of gmemu_regs.h: where its pages and page tables may be */
+    uint32_t reserved;
 };
 
 /*
