@@ -278,9 +278,13 @@ bool CopyEngine::work(uint64_t budget)
 {
     while (!gate_.held()) {
         if (!have_) {
+            // Descriptors that move nothing must not keep the register write for ever.
+            if (budget == 0)
+                return true;
             bool readable = false;
             if (!fetch(desc_, readable))
                 return false;
+            budget -= std::min(budget, kDescriptorCost);
             if (!readable) {
                 failed_++;
                 finish_descriptor();

@@ -40,6 +40,7 @@ public:
 private:
     static constexpr uint64_t kChunk = 1ull << 20;        // between looks at the gate
     static constexpr uint64_t kInlineBytes = 256ull << 10; // in the register write
+    static constexpr uint64_t kDescriptorCost = 4ull << 10; // one counts as so many bytes, at least
     static constexpr uint64_t kBounce = 64ull << 10;
 
     struct Side {

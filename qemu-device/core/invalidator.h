@@ -35,7 +35,7 @@ public:
 
 private:
     static constexpr size_t kSlots = 16;
-    static constexpr auto kSlotTimeout = std::chrono::seconds(2);
+    static constexpr auto kSlotTimeout = std::chrono::milliseconds(50);
     static constexpr auto kReadDelay = std::chrono::microseconds(100);
     static constexpr unsigned kInlineSpins = 256;
 

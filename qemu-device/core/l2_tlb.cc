@@ -3,7 +3,8 @@
 
 namespace gmemu {
 
-static constexpr unsigned kLevels = 2;  // 4 KiB and 2 MiB
+static constexpr unsigned kLevels = 3;
+static constexpr unsigned kGiga = 2;
 
 uint64_t L2Tlb::hash(ContextId ctx, uint64_t page_number)
 {
@@ -13,7 +14,8 @@ uint64_t L2Tlb::hash(ContextId ctx, uint64_t page_number)
 
 std::optional<TlbMeta> L2Tlb::lookup(ContextId ctx, DeviceVa va)
 {
-    for (unsigned level = 0; level < kLevels; level++) {
+    const unsigned levels = any_giga_.load(std::memory_order_relaxed) ? kLevels : kGiga;
+    for (unsigned level = 0; level < levels; level++) {
         const uint64_t leaf = va.value & ~(level_size(level) - 1);
         const uint64_t h = hash(ctx, leaf >> GMEMU_PT_SHIFT(level));
         Shard &shard = shard_of(h);
@@ -31,6 +33,8 @@ void L2Tlb::enter(ContextId ctx, const TlbMeta &meta, uint64_t generation)
         return;
     const uint64_t leaf = meta.va & ~(level_size(meta.level) - 1);
     const uint64_t h = hash(ctx, leaf >> GMEMU_PT_SHIFT(meta.level));
+    if (meta.level == kGiga)
+        any_giga_.store(true, std::memory_order_relaxed);
     Ref<HostMapping> replaced;  // unmapped after the lock is released
     Shard &shard = shard_of(h);
     std::lock_guard lock(shard.mutex);

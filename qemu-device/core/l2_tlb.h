@@ -2,8 +2,7 @@
 //
 // The L2 TLB all harts share: set-associative, in shards with a lock each.
 //
-// Keeps whole 4 KiB and 2 MiB leaves (1 GiB leaves are walked). An entry stays
-// until it is replaced or invalidated, whatever software does to its page table.
+// Keeps whole leaves of 4 KiB, 2 MiB and 1 GiB. An entry stays until it is replaced or invalidated, whatever software does to its page table.
 #pragma once
 
 #include <array>
@@ -79,6 +78,7 @@ private:
                      std::vector<Ref<HostMapping>> &graveyard);
 
     std::atomic<uint64_t> generation_{0};
+    std::atomic<bool> any_giga_{false};  // a leaf of 1 GiB was ever entered: look for them
     std::array<Shard, kShards> shards_;
 };
 

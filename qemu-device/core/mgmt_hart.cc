@@ -27,7 +27,7 @@ MgmtHart::MgmtHart(const Environment &environment)
             std::unique_lock lock(mutex_);
             boot_pending_ = false;
             // Held while the VM is stopped: firmware is off once it goes on.
-            wake_.wait_for(lock, std::chrono::seconds(1), [this] { return idle_; });
+            wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return idle_; });
             env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_OFF);
         }
         if (value & GMEMU_FW_CTRL_BOOT) {

@@ -3,9 +3,6 @@
 
 #include <sched.h>
 
-#include <chrono>
-#include <thread>
-
 #include <fmt/format.h>
 
 namespace gmemu {
@@ -64,13 +61,15 @@ bool Mmu::check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault
 // The caller holds a client's lock, so an invalidation waits until the entry read here is in use.
 bool Mmu::cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault)
 {
-    ContextSlot &slot = contexts_[ctx.value % kCachedContexts];
+    ContextSet &set = contexts_[ctx.value % kContextSets];
     uint64_t generation;
     {
         std::lock_guard lock(context_mutex_);
-        if (slot.valid && slot.cached.ctx == ctx) {
-            entry = slot.cached.entry;
-            return true;
+        for (auto &slot : set.ways) {
+            if (slot.valid && slot.cached.ctx == ctx) {
+                entry = slot.cached.entry;
+                return true;
+            }
         }
         generation = l2_.generation();
     }
@@ -82,7 +81,7 @@ bool Mmu::cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entr
         return false;
     std::lock_guard lock(context_mutex_);
     if (generation == l2_.generation())
-        slot = {true, {ctx, entry}};
+        set.ways[set.next++ % kContextWays] = {true, {ctx, entry}};
     return true;
 }
 
@@ -261,11 +260,12 @@ Mmu::Shootdown Mmu::start_shootdown(const TlbMatch &match)
     if (match.kind == TlbMatch::Kind::kBus)
         revocations_.fetch_add(1);
     l2_.next_generation();
-    {
+    if (match.covers_contexts()) {
         std::lock_guard lock(context_mutex_);
-        for (auto &slot : contexts_)
-            if (slot.valid && match.covers_context(slot.cached.ctx))
-                slot.valid = false;
+        for (auto &set : contexts_)
+            for (auto &slot : set.ways)
+                if (slot.valid && match.covers_context(slot.cached.ctx))
+                    slot.valid = false;
     }
     l2_.remove(match, graveyard);
 
@@ -351,14 +351,22 @@ bool Mmu::Shootdown::try_finish()
 void Mmu::Shootdown::finish()
 {
     // A hart leaves an access within nanoseconds, unless the host has taken its
-    // CPU away: let it run then.
+    // CPU away: then sleep until it has run, and is woken by it.
     for (unsigned spins = 0; !try_finish(); spins++) {
         if (spins < 64)
             continue;
-        if (spins < 128)
+        if (spins < 80) {
             sched_yield();
-        else
-            std::this_thread::sleep_for(std::chrono::microseconds(50));
+            continue;
+        }
+        hart::HartControl &control = waits_.front().client->control();
+        const uint32_t seen = control.answers();
+        control.request_answer();
+        AsymmetricBarrier::heavy();
+        if (try_finish())
+            return;
+        if (&waits_.front().client->control() == &control)
+            control.wait_answer(seen);
     }
 }
 
@@ -394,9 +402,10 @@ std::vector<Mmu::CachedContext> Mmu::snapshot_contexts()
 {
     std::vector<CachedContext> all;
     std::lock_guard lock(context_mutex_);
-    for (auto &slot : contexts_)
-        if (slot.valid)
-            all.push_back(slot.cached);
+    for (auto &set : contexts_)
+        for (auto &slot : set.ways)
+            if (slot.valid)
+                all.push_back(slot.cached);
     return all;
 }
 

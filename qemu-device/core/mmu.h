@@ -89,10 +89,16 @@ public:
     uint64_t l2_hits() const { return l2_hits_.load(std::memory_order_relaxed); }
 
 private:
-    static constexpr size_t kCachedContexts = 256;
+    // Thousands of contexts that take turns must not push each other out.
+    static constexpr size_t kContextSets = 1024;
+    static constexpr size_t kContextWays = 4;
     struct ContextSlot {
         bool valid = false;
         CachedContext cached;
+    };
+    struct ContextSet {
+        std::array<ContextSlot, kContextWays> ways;
+        unsigned next = 0;  // round robin
     };
 
     bool cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
@@ -120,7 +126,7 @@ private:
     mutable std::mutex context_mutex_;
     BusAddr context_base_{};
     uint32_t context_log2_ = 0;
-    std::array<ContextSlot, kCachedContexts> contexts_;
+    std::array<ContextSet, kContextSets> contexts_;
 
     std::atomic<uint64_t> walks_{0};
     std::atomic<uint64_t> l2_hits_{0};

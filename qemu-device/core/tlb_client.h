@@ -69,6 +69,7 @@ struct TlbMatch {
     }
     bool covers_bare() const { return kind == Kind::kEverything || kind == Kind::kBus; }
     bool covers_tables() const { return covers_bare(); }
+    bool covers_contexts() const { return kind != Kind::kBus && kind != Kind::kRange; }
     bool covers_context(ContextId entry_ctx) const
     {
         return kind == Kind::kEverything || kind == Kind::kAll || (kind == Kind::kContext && entry_ctx == ctx);
@@ -112,7 +113,12 @@ public:
     bool in_access() const { return in_access_.load(std::memory_order_acquire) != 0; }
 
     // The owner is inside Cpu::run() or a blit.
-    void set_running(bool running) { running_.store(running); }
+    void set_running(bool running)
+    {
+        running_.store(running);
+        if (!running)
+            control_.answer();
+    }
     bool running() const { return running_.load(); }
 
     std::mutex &lock() { return mutex_; }

@@ -111,6 +111,7 @@ lookup : {
         epoch_ = HartControl::epoch(word);
         control.publish_epoch(epoch_);
     }
+    control.answer();
     if (HartControl::is_stop(word)) {
         stop = Stop{.reason = StopReason::kRequested, .pc = s_.pc};
         goto out;

@@ -45,7 +45,12 @@ public:
     void request_stop() { word_.fetch_or(kStop); }
     void clear_stop() { word_.fetch_and(~kStop); }
     bool stop_requested() const { return word_.load() & kStop; }
-    uint64_t bump_code_epoch() { return (word_.fetch_add(kEpochUnit) + kEpochUnit) & ~kStop; }
+    uint64_t bump_code_epoch() { return epoch(word_.fetch_add(kEpochUnit) + kEpochUnit); }
+    // To wait until the hart is somewhere else: n = answers(), request_answer(), look, and if
+    // it is not, wait_answer(n). The hart answers on a block entry and when it leaves run().
+    uint32_t answers() const { return answers_.load(); }
+    void request_answer() { word_.fetch_or(kAnswer); }
+    void wait_answer(uint32_t seen) const { answers_.wait(seen); }
     bool passed(uint64_t token) const
     {
         return static_cast<int64_t>(seen_.load(std::memory_order_acquire) - token) >= 0;
@@ -54,14 +59,24 @@ public:
     // The hart's own thread (Cpu).
     uint64_t word() const { return word_.load(std::memory_order_acquire); }
     static constexpr bool is_stop(uint64_t word) { return word & kStop; }
-    static constexpr uint64_t epoch(uint64_t word) { return word & ~kStop; }
+    static constexpr uint64_t epoch(uint64_t word) { return word & ~(kStop | kAnswer); }
+    void answer()
+    {
+        if (!(word_.load() & kAnswer)) [[likely]]
+            return;
+        word_.fetch_and(~kAnswer);
+        answers_.fetch_add(1);
+        answers_.notify_all();
+    }
     void publish_epoch(uint64_t epoch) { seen_.store(epoch, std::memory_order_release); }
 
 private:
     static constexpr uint64_t kStop = 1;
-    static constexpr uint64_t kEpochUnit = 2;
+    static constexpr uint64_t kAnswer = 2;
+    static constexpr uint64_t kEpochUnit = 4;
     alignas(64) std::atomic<uint64_t> word_{0};
     alignas(64) std::atomic<uint64_t> seen_{0};
+    std::atomic<uint32_t> answers_{0};
 };
 
 // Port: all calls come from the thread inside Cpu::run().
