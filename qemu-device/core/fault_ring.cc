@@ -94,13 +94,15 @@ bool FaultRing::write_ctrl(uint64_t value)
 void FaultRing::check_released(uint32_t from, uint32_t count)
 {
     std::array<gmemu_fault_entry, 32> batch;
-    while (count) {
+    // A ring of 64 K entries must not become as many reports in one register write.
+    unsigned reports = 16;
+    while (count && reports) {
         const uint32_t slot = from % entries();
         const uint32_t run = std::min({count, entries() - slot, static_cast<uint32_t>(batch.size())});
         if (!host_.dma_read(address(slot), std::as_writable_bytes(std::span(batch).first(run))))
             return;
         for (uint32_t i = 0; i < run; i++) {
-            if (batch[i].valid)
+            if (batch[i].valid && reports && reports--)
                 checker_.violation(GMEMU_CHK_RING_VALID, ContextId(batch[i].ctx), slot + i,
                                    fmt::format("fault ring {} entry {} released by GET with its valid byte still set: it would "
                                                "be read again after a wrap",
