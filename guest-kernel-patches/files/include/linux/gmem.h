@@ -25,6 +25,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
+#include <linux/rbtree.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
@@ -352,6 +353,7 @@ struct gm_dev {
  * @invalidations: MMU notifications that hit mapped pages.
  * @tlb_flushes: Calls to tlb_invl() and tlb_invl_coalesced().
  * @thrash: Times a range was found to bounce and left in system memory.
+ * @pages_prefetched: Pages brought to the device because hmadvise() asked.
  */
 struct gm_stats {
 	u64 faults;
@@ -372,6 +374,7 @@ struct gm_stats {
 	u64 invalidations;
 	u64 tlb_flushes;
 	u64 thrash;
+	u64 pages_prefetched;
 };
 
 #define GM_STATS_NR	(sizeof(struct gm_stats) / sizeof(u64))
@@ -428,6 +431,8 @@ struct gm_as {
 	bool dead;			/* written under map_lock */
 	struct mmu_interval_notifier notifier;
 	struct delayed_work thrash_work;
+	spinlock_t range_lock;		/* ranges */
+	struct rb_root_cached ranges;	/* struct gm_range */
 };
 
 /**
@@ -572,6 +577,24 @@ void munmap_in_peer_devices(struct mm_struct *mm, unsigned long start,
 			    unsigned long end);
 void gm_context_stats(struct gm_context *ctx, struct gm_stats *stats);
 
+/* For core MM */
+void gm_range_mremap(struct mm_struct *mm, unsigned long old,
+		     unsigned long new, unsigned long len);
+
+/**
+ * gm_move_vma - advice about memory moves with it
+ * @mm: The process's memory; mmap_lock held for writing.
+ * @old: Where it was.
+ * @new: Where it will be.
+ * @len: How many bytes.
+ */
+static inline void gm_move_vma(struct mm_struct *mm, unsigned long old,
+			       unsigned long new, unsigned long len)
+{
+	if (gmem_is_enabled() && mm->gm_as)
+		gm_range_mremap(mm, old, new, len);
+}
+
 #else /* !CONFIG_GMEM */
 
 static inline bool gmem_is_enabled(void)
@@ -658,6 +681,11 @@ static inline void munmap_in_peer_devices(struct mm_struct *mm,
 
 static inline void gm_context_stats(struct gm_context *ctx,
 				    struct gm_stats *stats)
+{
+}
+
+static inline void gm_move_vma(struct mm_struct *mm, unsigned long old,
+			       unsigned long new, unsigned long len)
 {
 }
 

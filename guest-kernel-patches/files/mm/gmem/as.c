@@ -18,6 +18,7 @@ void gm_as_put(struct gm_as *as)
 		return;
 	list_for_each_entry_safe(ctx, tmp, &as->detached, gm_as_link)
 		kfree(ctx);
+	gm_range_forget(as, 0, ULONG_MAX);
 	mutex_destroy(&as->map_lock);
 	kfree(as);
 }
@@ -152,6 +153,8 @@ int gm_as_create(unsigned long begin, unsigned long end, struct gm_as **new_as)
 		return GM_RET_NOMEM;
 
 	spin_lock_init(&as->lock);
+	spin_lock_init(&as->range_lock);
+	as->ranges = RB_ROOT_CACHED;
 	mutex_init(&as->map_lock);
 	init_rwsem(&as->use_lock);
 	refcount_set(&as->ref, 1);

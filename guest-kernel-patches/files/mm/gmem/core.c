@@ -86,6 +86,12 @@ static int __init gmem_init(void)
 		return -ENOMEM;
 	}
 
+	if (gm_prefetch_init()) {
+		mempool_destroy(gm_migration_pool);
+		kmem_cache_destroy(gm_migration_cache);
+		return -ENOMEM;
+	}
+
 	gmem_reason = "on";
 	static_branch_enable(&gmem_status);
 	pr_info("on\n");

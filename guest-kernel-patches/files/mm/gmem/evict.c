@@ -28,7 +28,8 @@ static void gm_release_dst(struct gm_migration *m, unsigned int nr)
 }
 
 /* Returns how many pages went home. */
-static unsigned int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn)
+static unsigned int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
+				   bool pinned_too)
 {
 	struct gm_dev *dev = hnode->dev;
 	unsigned int i, moved = 0, used = 0;
@@ -36,6 +37,9 @@ static unsigned int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn)
 
 	m = gm_migration_alloc();
 	migrate_device_range(m->src, pfn, GM_BLOCK_PAGES);
+	for (i = 0; i < GM_BLOCK_PAGES && !pinned_too; i++)
+		if (m->src[i] && gm_hnode_page_pinned(pfn_to_page(pfn + i)))
+			m->src[i] &= ~MIGRATE_PFN_MIGRATE;
 	gm_alloc_host_pages(m, GM_BLOCK_PAGES, NULL, 0);
 	if (gm_copy_to_host(dev, m, GM_BLOCK_PAGES))
 		gm_release_dst(m, GM_BLOCK_PAGES);
@@ -78,7 +82,7 @@ bool gm_evict(struct gm_dev *dev, unsigned long nr_pages)
 		hnode = gm_hnode_victim(dev, &pfn, &ctx);
 		if (!hnode)
 			return false;
-		moved = gm_evict_pages(hnode, pfn);
+		moved = gm_evict_pages(hnode, pfn, false);
 		if (ctx) {
 			gm_count(ctx, pages_evicted, moved);
 			gm_count(ctx, pages_to_host, moved);
@@ -98,7 +102,7 @@ void gm_evict_hnode(struct gm_hnode *hnode)
 	unsigned long i;
 
 	for (i = 0; i < hnode->nr_chunks; i++) {
-		gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES);
+		gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES, true);
 		cond_resched();
 	}
 }

@@ -57,22 +57,6 @@ static bool gm_vma_can_migrate(struct vm_area_struct *vma)
 	       !(vma->vm_flags & VM_SPECIAL);
 }
 
-/* Where the VMA lies within the block of an address. */
-static struct gm_window gm_vma_bounds(struct gm_as *as,
-				      struct vm_area_struct *vma,
-				      unsigned long addr)
-{
-	unsigned long va = addr & GM_BLOCK_MASK;
-	unsigned long start = max3(va, vma->vm_start, as->start_va);
-	unsigned long end = min3(va + GM_BLOCK_SIZE, vma->vm_end, as->end_va);
-	struct gm_window w = {
-		.first = (start - va) >> PAGE_SHIFT,
-		.end = (end - va) >> PAGE_SHIFT,
-	};
-
-	return w;
-}
-
 /* Is the page mapped well enough by now? Faults come in flocks. */
 static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
 				 unsigned int access, enum gm_fault_hint hint)
@@ -101,47 +85,114 @@ static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
 	return ok;
 }
 
+/**
+ * struct gm_fault - a fault, or something like it, within one VMA
+ * @addr: The address.
+ * @access: What the device wanted.
+ * @hint: Advice that came with it.
+ * @start: Do nothing before this address.
+ * @end: Nor from this one on.
+ * @whole: Move all between the two, however much is asked for.
+ * @migrate: Whether to migrate at all.
+ * @moved: Out: how many pages came.
+ */
+struct gm_fault {
+	unsigned long addr;
+	unsigned int access;
+	enum gm_fault_hint hint;
+	unsigned long start;
+	unsigned long end;
+	bool whole;
+	bool migrate;
+	unsigned int moved;
+};
+
+/* Where the VMA, and what is asked for, lie within the block. */
+static struct gm_window gm_vma_bounds(struct gm_as *as,
+				      struct vm_area_struct *vma,
+				      const struct gm_fault *fault)
+{
+	unsigned long va = fault->addr & GM_BLOCK_MASK;
+	unsigned long start = max3(fault->start, vma->vm_start, as->start_va);
+	unsigned long end = min3(fault->end, vma->vm_end, as->end_va);
+	struct gm_window w = {
+		.first = (start - va) >> PAGE_SHIFT,
+		.end = (end - va) >> PAGE_SHIFT,
+	};
+
+	return w;
+}
+
+/* What the process has said of the memory, see hmadvise(2). */
+static void gm_fault_heed(struct gm_dev *dev, struct gm_fault *fault,
+			  const struct gm_advice *advice)
+{
+	bool asked = fault->hint == GM_FAULT_HINT_MARK_HOT || fault->whole;
+
+	if (advice->pinned || gm_dev_has_hnode(dev, advice->preferred)) {
+		fault->hint = GM_FAULT_HINT_MARK_HOT;
+		return;
+	}
+	if (asked)
+		return;
+	if (advice->preferred != GM_HNID_UNSET ||
+	    advice->remote == HMADV_HNID_NONE ||
+	    gm_dev_has_hnode(dev, advice->remote))
+		fault->migrate = false;
+}
+
 /* mmap_lock held */
 static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
-			unsigned long addr, unsigned int access,
-			enum gm_fault_hint hint, bool migrate)
+			struct gm_fault *fault)
 {
-	unsigned int i, index = gm_block_index(addr);
-	unsigned long va = addr & GM_BLOCK_MASK;
-	bool write = gm_access_writes(access, vma);
+	unsigned int i, index = gm_block_index(fault->addr);
+	unsigned long va = fault->addr & GM_BLOCK_MASK;
+	bool write = gm_access_writes(fault->access, vma);
+	struct gm_window window, move, bounds;
 	u64 start = ktime_get_ns();
 	struct gm_as *as = ctx->as;
 	struct gm_thrash *thrash;
-	struct gm_window window, move;
+	struct gm_advice advice;
 	struct gm_block *block;
-	unsigned int tries, moved = 0;
+	unsigned int tries;
+	bool hot;
 	int ret;
 
-	block = gm_block_get(ctx, addr);
+	block = gm_block_get(ctx, fault->addr);
 	if (!block)
 		return GM_RET_NOMEM;
 
+	/* A window ends where other advice begins. */
+	fault->start = max(fault->start, va);
+	fault->end = min(fault->end, va + GM_BLOCK_SIZE);
+	advice = gm_range_lookup(as, fault->addr, &fault->start, &fault->end);
+	gm_fault_heed(ctx->dev, fault, &advice);
+	bounds = gm_vma_bounds(as, vma, fault);
+	hot = fault->hint == GM_FAULT_HINT_MARK_HOT;
+
 	mutex_lock(&as->map_lock);
 	thrash = &block->thrash[index / GM_GRANULE_PAGES];
-	if (gm_thrash_remote(thrash, jiffies) &&
-	    hint != GM_FAULT_HINT_MARK_HOT)
-		migrate = false;
-	window = gm_policy_window(block->local, gm_vma_bounds(as, vma, addr),
-				  index, hint == GM_FAULT_HINT_MARK_HOT ||
-					 (vma->vm_flags & VM_HUGEPAGE));
+	if (hot)
+		gm_thrash_forget(thrash);
+	else if (gm_thrash_remote(thrash, jiffies))
+		fault->migrate = false;
+	window = gm_policy_window(block->local, bounds, index,
+				  hot || fault->whole ||
+				  (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
 	mutex_unlock(&as->map_lock);
 
-	if (migrate &&
+	if (fault->migrate &&
 	    gm_migrate_to_device(ctx, vma, block,
 				 va + move.first * PAGE_SIZE,
-				 va + move.end * PAGE_SIZE, &moved))
-		migrate = false;
+				 va + move.end * PAGE_SIZE, advice.pinned,
+				 &fault->moved))
+		fault->migrate = false;
 
 	/* A lost race is no reason to migrate again, and make others lose. */
 	for (tries = 0; tries < GM_MAP_TRIES; tries++) {
-		ret = gm_map_window(ctx, vma, block, addr, window, write,
-				    migrate);
+		ret = gm_map_window(ctx, vma, block, fault->addr, window, write,
+				    fault->migrate);
 		if (ret != GM_RET_RETRY)
 			break;
 	}
@@ -150,18 +201,18 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	 * It came, and the CPU had it back before it was mapped. That can go on
 	 * for long, with both sides waiting for one word: share it instead.
 	 */
-	if (ret == GM_RET_MIGRATING && moved) {
+	if (ret == GM_RET_MIGRATING && fault->moved) {
 		mutex_lock(&as->map_lock);
 		gm_thrash_stop(thrash);
 		gm_as_thrash(ctx, thrash);
 		mutex_unlock(&as->map_lock);
 		window.first = index;
 		window.end = index + 1;
-		return gm_map_window(ctx, vma, block, addr, window, write,
-				     false);
+		return gm_map_window(ctx, vma, block, fault->addr, window,
+				     write, false);
 	}
 
-	if (migrate && !ret) {
+	if (fault->migrate && !ret) {
 		mutex_lock(&as->map_lock);
 		for (i = move.first / GM_GRANULE_PAGES;
 		     i < DIV_ROUND_UP(move.end, GM_GRANULE_PAGES); i++)
@@ -170,6 +221,50 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 		mutex_unlock(&as->map_lock);
 	}
 	return ret;
+}
+
+/**
+ * gm_prefetch_piece - bring the next piece of a range, unasked
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @mm: The process's memory, in use.
+ * @addr: First address; on return where the next piece begins.
+ * @end: One past the last, within the same block.
+ * @hot: Even what bounced lately.
+ * @moved: Out: how many pages came.
+ *
+ * Return: false if there is nothing up to @end; then *@addr may be beyond it.
+ */
+bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
+		       unsigned long *addr, unsigned long end, bool hot,
+		       unsigned int *moved)
+{
+	struct gm_fault fault = {
+		.access = GM_ACCESS_PREFETCH,
+		.hint = hot ? GM_FAULT_HINT_MARK_HOT : GM_FAULT_HINT_NONE,
+		.whole = true,
+		.migrate = gm_dev_has_memory(ctx->dev),
+	};
+	struct vm_area_struct *vma;
+
+	*moved = 0;
+	mmap_read_lock(mm);
+	vma = find_vma(mm, *addr);
+	if (!vma || vma->vm_start >= end) {
+		*addr = vma ? vma->vm_start : ULONG_MAX & PAGE_MASK;
+		mmap_read_unlock(mm);
+		return false;
+	}
+	fault.addr = max(*addr, vma->vm_start);
+	fault.start = fault.addr;
+	fault.end = min(end, vma->vm_end);
+	if (!gm_check_vma(vma, GM_ACCESS_PREFETCH) && gm_vma_can_migrate(vma))
+		gm_fault_vma(ctx, vma, &fault);
+	mmap_read_unlock(mm);
+
+	*addr = fault.end;
+	*moved = fault.moved;
+	gm_count(ctx, pages_prefetched, fault.moved);
+	return true;
 }
 
 static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
@@ -187,18 +282,22 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		return GM_RET_SUCCESS;
 
 	for (tries = 0; tries < GM_FAULT_TRIES; tries++) {
-		bool migrate;
+		struct gm_fault fault = {
+			.addr = addr,
+			.access = access,
+			.hint = hint,
+			.end = ULONG_MAX,
+		};
 
 		mmap_read_lock(mm);
 		vma = vma_lookup(mm, addr);
 		ret = vma ? gm_check_vma(vma, access) : GM_RET_NO_MAPPING;
 		if (!ret) {
-			migrate = gm_dev_has_memory(ctx->dev) &&
-				  gm_vma_can_migrate(vma) &&
-				  hint != GM_FAULT_HINT_MAP_REMOTE &&
-				  migrations < GM_MIGRATE_TRIES;
-			ret = gm_fault_vma(ctx, vma, addr, access, hint,
-					   migrate);
+			fault.migrate = gm_dev_has_memory(ctx->dev) &&
+					gm_vma_can_migrate(vma) &&
+					hint != GM_FAULT_HINT_MAP_REMOTE &&
+					migrations < GM_MIGRATE_TRIES;
+			ret = gm_fault_vma(ctx, vma, &fault);
 		}
 		mmap_read_unlock(mm);
 

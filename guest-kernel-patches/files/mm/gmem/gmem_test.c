@@ -7,6 +7,7 @@
 #include <linux/bitmap.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/prandom.h>
 #include <linux/vmalloc.h>
 
 #include "internal.h"
@@ -441,6 +442,152 @@ static void thrash_takes_its_time_from_the_machine(struct kunit *test)
 	KUNIT_EXPECT_LT(test, i, 100);
 }
 
+/* What hmadvise() said */
+
+static struct gm_as *ranges_of_nobody(struct kunit *test)
+{
+	struct gm_as *as = kunit_kzalloc(test, sizeof(*as), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, as);
+	spin_lock_init(&as->range_lock);
+	as->ranges = RB_ROOT_CACHED;
+	return as;
+}
+
+static void prefer(struct kunit *test, struct gm_as *as, unsigned long start,
+		   unsigned long end, int hnid)
+{
+	struct gm_change change = {
+		.mask = GM_CHANGE_PREFERRED,
+		.advice.preferred = hnid,
+	};
+
+	KUNIT_ASSERT_EQ(test, GM_RET_SUCCESS,
+			gm_range_change(as, start, end, &change));
+}
+
+static void pin(struct kunit *test, struct gm_as *as, unsigned long start,
+		unsigned long end, bool pinned)
+{
+	struct gm_change change = {
+		.mask = GM_CHANGE_PINNED,
+		.advice.pinned = pinned,
+	};
+
+	KUNIT_ASSERT_EQ(test, GM_RET_SUCCESS,
+			gm_range_change(as, start, end, &change));
+}
+
+static int preferred(struct gm_as *as, unsigned long addr)
+{
+	unsigned long start = 0, end = ULONG_MAX;
+
+	return gm_range_lookup(as, addr, &start, &end).preferred;
+}
+
+static unsigned int nr_ranges(struct gm_as *as)
+{
+	struct rb_node *node;
+	unsigned int nr = 0;
+
+	for (node = rb_first_cached(&as->ranges); node; node = rb_next(node))
+		nr++;
+	return nr;
+}
+
+static void ranges_split_and_merge(struct kunit *test)
+{
+	struct gm_as *as = ranges_of_nobody(test);
+	unsigned long start = 0, end = SZ_1G;
+
+	KUNIT_EXPECT_EQ(test, GM_HNID_UNSET, preferred(as, SZ_1M));
+	prefer(test, as, SZ_1M, SZ_4M, 5);
+	prefer(test, as, SZ_2M, 3 * SZ_1M, 6);
+	KUNIT_EXPECT_EQ(test, 3, nr_ranges(as));
+	KUNIT_EXPECT_EQ(test, GM_HNID_UNSET, preferred(as, SZ_1M - 1));
+	KUNIT_EXPECT_EQ(test, 5, preferred(as, SZ_1M));
+	KUNIT_EXPECT_EQ(test, 6, preferred(as, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 5, preferred(as, 3 * SZ_1M));
+	KUNIT_EXPECT_EQ(test, GM_HNID_UNSET, preferred(as, SZ_4M));
+
+	gm_range_lookup(as, SZ_2M, &start, &end);
+	KUNIT_EXPECT_EQ(test, SZ_2M, start);
+	KUNIT_EXPECT_EQ(test, 3 * SZ_1M, end);
+	start = 0;
+	end = SZ_1G;
+	gm_range_lookup(as, SZ_1M - 1, &start, &end);
+	KUNIT_EXPECT_EQ(test, 0, start);
+	KUNIT_EXPECT_EQ(test, SZ_1M, end);
+	end = SZ_1G;
+	gm_range_lookup(as, SZ_8M, &start, &end);
+	KUNIT_EXPECT_EQ(test, SZ_4M, start);
+	KUNIT_EXPECT_EQ(test, SZ_1G, end);
+
+	/* One attribute leaves the others alone. */
+	pin(test, as, SZ_512K, SZ_8M, true);
+	KUNIT_EXPECT_EQ(test, 6, preferred(as, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 5, nr_ranges(as));
+	pin(test, as, SZ_512K, SZ_8M, false);
+	KUNIT_EXPECT_EQ(test, 3, nr_ranges(as));
+
+	prefer(test, as, SZ_2M, 3 * SZ_1M, 5);
+	KUNIT_EXPECT_EQ(test, 1, nr_ranges(as));
+	prefer(test, as, SZ_1M, SZ_4M, GM_HNID_UNSET);
+	KUNIT_EXPECT_EQ(test, 0, nr_ranges(as));
+}
+
+static void ranges_are_forgotten(struct kunit *test)
+{
+	struct gm_as *as = ranges_of_nobody(test);
+
+	prefer(test, as, SZ_1M, SZ_4M, 5);
+	gm_range_forget(as, SZ_2M, 3 * SZ_1M);
+	KUNIT_EXPECT_EQ(test, 5, preferred(as, SZ_2M - 1));
+	KUNIT_EXPECT_EQ(test, GM_HNID_UNSET, preferred(as, SZ_2M));
+	KUNIT_EXPECT_EQ(test, GM_HNID_UNSET, preferred(as, 3 * SZ_1M - 1));
+	KUNIT_EXPECT_EQ(test, 5, preferred(as, 3 * SZ_1M));
+	prefer(test, as, SZ_8M, SZ_16M, 7);
+	gm_range_forget(as, 3 * SZ_1M, SZ_8M + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, 2, nr_ranges(as));
+	KUNIT_EXPECT_EQ(test, GM_HNID_UNSET, preferred(as, SZ_8M));
+	KUNIT_EXPECT_EQ(test, 7, preferred(as, SZ_8M + PAGE_SIZE));
+	gm_range_forget(as, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, 0, nr_ranges(as));
+}
+
+/* Against an array that has an answer for each page. */
+static void ranges_agree_with_an_array(struct kunit *test)
+{
+	struct gm_as *as = ranges_of_nobody(test);
+	struct rnd_state rnd;
+	int model[64], i, round;
+
+	prandom_seed_state(&rnd, 1);
+	for (i = 0; i < 64; i++)
+		model[i] = GM_HNID_UNSET;
+	for (round = 0; round < 2000; round++) {
+		unsigned int a = prandom_u32_state(&rnd) % 64;
+		unsigned int b = prandom_u32_state(&rnd) % 64;
+		int hnid = (int)(prandom_u32_state(&rnd) % 6) + GM_HNID_UNSET;
+		unsigned int first = min(a, b), end = max(a, b) + 1;
+
+		if (prandom_u32_state(&rnd) % 4) {
+			prefer(test, as, first * PAGE_SIZE, end * PAGE_SIZE,
+			       hnid);
+		} else {
+			gm_range_forget(as, first * PAGE_SIZE, end * PAGE_SIZE);
+			hnid = GM_HNID_UNSET;
+		}
+		for (i = first; i < end; i++)
+			model[i] = hnid;
+		for (i = 0; i < 64; i++)
+			KUNIT_ASSERT_EQ(test, model[i],
+					preferred(as, i * PAGE_SIZE));
+		KUNIT_ASSERT_LE(test, nr_ranges(as), 64);
+	}
+	gm_range_forget(as, 0, ULONG_MAX);
+}
+
 static struct kunit_case gmem_cases[] = {
 	KUNIT_CASE(ret_is_one_convention),
 	KUNIT_CASE(mark_hot_is_not_no_hint),
@@ -460,6 +607,9 @@ static struct kunit_case gmem_cases[] = {
 	KUNIT_CASE(window_without_what_is_there),
 	KUNIT_CASE(thrash_takes_a_row_of_quick_bounces),
 	KUNIT_CASE(thrash_takes_its_time_from_the_machine),
+	KUNIT_CASE(ranges_split_and_merge),
+	KUNIT_CASE(ranges_are_forgotten),
+	KUNIT_CASE(ranges_agree_with_an_array),
 	{}
 };
 

@@ -29,7 +29,9 @@
  * @hnode: The hnode.
  * @block: The block that took it, or NULL.
  * @nr_used: Bits set in @used.
+ * @nr_pinned: Bits set in @pinned.
  * @used: Pages that are not free.
+ * @pinned: Those of them that are not to be evicted.
  *
  * Protected by gm_page_lock.
  */
@@ -38,7 +40,9 @@ struct gm_chunk {
 	struct gm_hnode *hnode;
 	struct gm_block *block;
 	unsigned int nr_used;
+	unsigned int nr_pinned;
 	DECLARE_BITMAP(used, GM_BLOCK_PAGES);
+	DECLARE_BITMAP(pinned, GM_BLOCK_PAGES);
 };
 
 /* Protects the lists and bitmaps of all hnodes. Innermost. */
@@ -259,6 +263,61 @@ unsigned long gm_hnode_nr_free(struct gm_dev *dev)
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_hnode_nr_free);
 
+/* Pages there are in all. */
+unsigned long gm_hnode_nr_pages(struct gm_dev *dev)
+{
+	struct gm_hnode *hnode;
+	unsigned long nr = 0;
+
+	spin_lock(&gm_page_lock);
+	list_for_each_entry(hnode, &dev->hnodes, dev_link)
+		if (!hnode->dying)
+			nr += hnode->nr_pages;
+	spin_unlock(&gm_page_lock);
+	return nr;
+}
+
+/**
+ * gm_hnode_pin - keep a page from eviction, or do not any longer
+ * @page: The device page, locked or mapped by a page table that is.
+ * @pin: Which of the two.
+ *
+ * A quarter of an hnode is never pinned: faults need memory to be served from.
+ */
+void gm_hnode_pin(struct page *page, bool pin)
+{
+	struct gm_hnode *hnode = gm_page_hnode(page);
+	struct gm_chunk *chunk;
+	unsigned int index;
+
+	chunk = gm_page_chunk(page, &index);
+	spin_lock(&gm_page_lock);
+	if (pin && hnode->nr_pinned < hnode->nr_pages / 4 * 3 &&
+	    !__test_and_set_bit(index, chunk->pinned)) {
+		chunk->nr_pinned++;
+		hnode->nr_pinned++;
+	} else if (!pin && __test_and_clear_bit(index, chunk->pinned)) {
+		chunk->nr_pinned--;
+		hnode->nr_pinned--;
+	}
+	spin_unlock(&gm_page_lock);
+}
+
+bool gm_hnode_page_pinned(struct page *page)
+{
+	struct gm_chunk *chunk;
+	unsigned int index;
+
+	chunk = gm_page_chunk(page, &index);
+	return test_bit(index, chunk->pinned);
+}
+
+bool gm_dev_has_hnode(struct gm_dev *dev, int hnid)
+{
+	return hnid >= 0 && hnid < MAX_NUMNODES &&
+	       node_isset(hnid, dev->registered_hnodes);
+}
+
 bool gm_dev_has_memory(struct gm_dev *dev)
 {
 	return !nodes_empty(dev->registered_hnodes);
@@ -285,6 +344,18 @@ void gm_hnode_forget_block(struct gm_block *block)
 	spin_unlock(&gm_page_lock);
 }
 
+/* The chunk used least recently that has something to evict. */
+static struct gm_chunk *gm_chunk_oldest(struct gm_hnode *hnode)
+{
+	struct gm_chunk *chunk;
+
+	lockdep_assert_held(&gm_page_lock);
+	list_for_each_entry(chunk, &hnode->active, link)
+		if (chunk->nr_pinned < chunk->nr_used)
+			return chunk;
+	return NULL;
+}
+
 /**
  * gm_hnode_victim - the chunk to evict next
  * @dev: The device.
@@ -306,9 +377,11 @@ struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
 	*ctx = NULL;
 	spin_lock(&gm_page_lock);
 	list_for_each_entry(hnode, &dev->hnodes, dev_link) {
-		if (hnode->dying || list_empty(&hnode->active))
+		if (hnode->dying)
 			continue;
-		chunk = list_first_entry(&hnode->active, struct gm_chunk, link);
+		chunk = gm_chunk_oldest(hnode);
+		if (!chunk)
+			continue;
 		list_move_tail(&chunk->link, &hnode->active);
 		if (chunk->block) {
 			*ctx = chunk->block->ctx;
@@ -345,6 +418,10 @@ static void gm_page_free(struct page *page)
 	chunk = gm_page_chunk(page, &index);
 	spin_lock(&gm_page_lock);
 	__clear_bit(index, chunk->used);
+	if (__test_and_clear_bit(index, chunk->pinned)) {
+		chunk->nr_pinned--;
+		hnode->nr_pinned--;
+	}
 	hnode->nr_free++;
 	if (!--chunk->nr_used) {
 		gm_chunk_detach(chunk);
@@ -381,6 +458,7 @@ GM_HNODE_ATTR(size, hnode->nr_pages);
 GM_HNODE_ATTR(nr_free, hnode->nr_free);
 GM_HNODE_ATTR(nr_active, hnode->nr_pages - hnode->nr_free);
 GM_HNODE_ATTR(nr_evicted, hnode->nr_evicted);
+GM_HNODE_ATTR(nr_pinned, hnode->nr_pinned);
 
 static ssize_t device_show(struct kobject *kobj, struct kobj_attribute *attr,
 			   char *buf)
@@ -401,6 +479,7 @@ static struct attribute *gm_hnode_attrs[] = {
 	&nr_free_attr.attr,
 	&nr_active_attr.attr,
 	&nr_evicted_attr.attr,
+	&nr_pinned_attr.attr,
 	&device_attr.attr,
 	NULL,
 };

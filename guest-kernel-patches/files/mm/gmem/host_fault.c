@@ -5,6 +5,7 @@
 #include <linux/ktime.h>
 #include <linux/migrate.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include "internal.h"
 
@@ -76,20 +77,32 @@ static void gm_host_fault_count(struct mm_struct *mm, unsigned long addr,
 	gm_as_put(as);
 }
 
-static int gm_bring_home(struct vm_fault *vmf, struct gm_dev *dev,
-			 unsigned long start, unsigned long end)
+/**
+ * gm_bring_home - migrate a device's pages to system memory
+ * @vma: The VMA; mmap_lock held.
+ * @dev: The device.
+ * @start: First address.
+ * @end: One past the last, within the same block.
+ * @addr: The address that the CPU waits for, if there is @wanted.
+ * @wanted: The device page there, on which the caller has a reference, or NULL.
+ *
+ * Return: a value of &enum gm_ret.
+ */
+static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
+			 unsigned long start, unsigned long end,
+			 unsigned long addr, struct page *wanted)
 {
 	unsigned int i, moved = 0, nr = (end - start) >> PAGE_SHIFT;
 	struct migrate_vma args = {
-		.vma = vmf->vma,
+		.vma = vma,
 		.start = start,
 		.end = end,
 		.pgmap_owner = dev,
-		.fault_page = vmf->page,
+		.fault_page = wanted,
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 	};
 	struct gm_migration *m;
-	bool wanted = false;
+	bool needed = false;
 	int ret;
 
 	m = gm_migration_alloc();
@@ -103,12 +116,11 @@ static int gm_bring_home(struct vm_fault *vmf, struct gm_dev *dev,
 	if (!args.cpages)
 		goto out;
 
-	gm_alloc_host_pages(m, nr, vmf->vma, start);
+	gm_alloc_host_pages(m, nr, vma, start);
 	for (i = 0; i < nr; i++)
-		if (migrate_pfn_to_page(m->src[i]) == vmf->page)
-			wanted = true;
-	i = (vmf->address - start) >> PAGE_SHIFT;
-	if (wanted && !m->dst[i])
+		if (wanted && migrate_pfn_to_page(m->src[i]) == wanted)
+			needed = true;
+	if (needed && !m->dst[(addr - start) >> PAGE_SHIFT])
 		ret = GM_RET_NOMEM;
 	else
 		ret = gm_copy_to_host(dev, m, nr);
@@ -131,10 +143,29 @@ static int gm_bring_home(struct vm_fault *vmf, struct gm_dev *dev,
 	migrate_vma_finalize(&args);
 	trace_gmem_to_host(dev->id, start, nr, moved);
 	if (moved)
-		gm_host_fault_count(vmf->vma->vm_mm, vmf->address, dev, moved);
+		gm_host_fault_count(vma->vm_mm, start, dev, moved);
 out:
 	gm_migration_free(m);
 	return ret;
+}
+
+/**
+ * gm_bring_home_range - migrate a device's pages home, as far as they can be
+ * @vma: The VMA; mmap_lock held.
+ * @dev: The device; a context of it keeps it alive.
+ * @start: First address.
+ * @end: One past the last, within the VMA.
+ */
+void gm_bring_home_range(struct vm_area_struct *vma, struct gm_dev *dev,
+			 unsigned long start, unsigned long end)
+{
+	unsigned long next;
+
+	for (; start < end && !fatal_signal_pending(current); start = next) {
+		next = min((start & GM_BLOCK_MASK) + GM_BLOCK_SIZE, end);
+		gm_bring_home(vma, dev, start, next, start, NULL);
+		cond_resched();
+	}
 }
 
 static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
@@ -152,11 +183,12 @@ static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
 		up_read(&hnode->use);
 		return VM_FAULT_SIGBUS;
 	}
-	ret = gm_bring_home(vmf, dev, start, end);
+	ret = gm_bring_home(vmf->vma, dev, start, end, addr, vmf->page);
 	/* One bad page must not take its neighbours with it. */
 	if ((ret == GM_RET_IO || ret == GM_RET_NOMEM) &&
 	    end - start > PAGE_SIZE)
-		ret = gm_bring_home(vmf, dev, addr, addr + PAGE_SIZE);
+		ret = gm_bring_home(vmf->vma, dev, addr, addr + PAGE_SIZE, addr,
+				    vmf->page);
 	up_read(&hnode->use);
 
 	switch (ret) {

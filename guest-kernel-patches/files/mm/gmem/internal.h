@@ -11,6 +11,7 @@
  *	page locks		as migrate_vma takes them
  *	gm_as.map_lock		page tables and TLBs of the contexts; inside reclaim
  *	gm_as_list_lock		mm->gm_as
+ *	gm_as.range_lock	what hmadvise() said of ranges
  *	gm_page_lock		which page of device memory belongs to whom
  */
 #ifndef _MM_GMEM_INTERNAL_H
@@ -22,6 +23,8 @@
 #include <linux/mm.h>
 #include <linux/sizes.h>
 #include <linux/workqueue.h>
+
+#include <uapi/linux/gmem.h>
 
 /* A block is the reach of one huge leaf, and what migrates at most at once. */
 #define GM_BLOCK_SHIFT		21
@@ -55,6 +58,7 @@ struct gm_chunk;
  * @nr_pages: Number of pages.
  * @nr_free: How many of them are free; under gm_page_lock.
  * @nr_evicted: Pages evicted so far; under gm_page_lock.
+ * @nr_pinned: Pages that are not to be evicted; under gm_page_lock.
  * @dying: No page may be taken any more; under gm_page_lock.
  * @orphan: Wait for the last page, then go; under gm_page_lock.
  * @use: Held for reading while the device is needed to bring a page home.
@@ -75,6 +79,7 @@ struct gm_hnode {
 	unsigned long nr_pages;
 	unsigned long nr_free;
 	unsigned long nr_evicted;
+	unsigned long nr_pinned;
 	bool dying;
 	bool orphan;
 	struct rw_semaphore use;
@@ -149,6 +154,38 @@ struct gm_migration {
 	unsigned int nr;
 };
 
+/* Of struct gm_advice: nothing was said. */
+#define GM_HNID_UNSET	(-2)
+
+/**
+ * struct gm_advice - what hmadvise() said of a range
+ * @preferred: The best place: an hnode, HMADV_HNID_NONE for system memory, or
+ *	GM_HNID_UNSET.
+ * @remote: Whose device leaves it where it is: an hnode, HMADV_HNID_NONE for all
+ *	devices, or GM_HNID_UNSET.
+ * @pinned: Do not evict it.
+ */
+struct gm_advice {
+	int preferred;
+	int remote;
+	bool pinned;
+};
+
+#define GM_CHANGE_PREFERRED	BIT(0)
+#define GM_CHANGE_REMOTE	BIT(1)
+#define GM_CHANGE_PINNED	BIT(2)
+#define GM_CHANGE_ALL		GENMASK(2, 0)
+
+/**
+ * struct gm_change - a change of struct gm_advice
+ * @advice: The new values.
+ * @mask: Which of them, GM_CHANGE_*.
+ */
+struct gm_change {
+	struct gm_advice advice;
+	unsigned int mask;
+};
+
 /* A range of pages within a block: [first, end) */
 struct gm_window {
 	unsigned int first;
@@ -184,6 +221,10 @@ struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
 void gm_hnode_put(struct gm_hnode *hnode);
 void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr);
 bool gm_dev_has_memory(struct gm_dev *dev);
+bool gm_dev_has_hnode(struct gm_dev *dev, int hnid);
+unsigned long gm_hnode_nr_pages(struct gm_dev *dev);
+void gm_hnode_pin(struct page *page, bool pin);
+bool gm_hnode_page_pinned(struct page *page);
 unsigned int gm_hnode_id_alloc(void);
 void gm_hnode_id_free(unsigned int id);
 
@@ -199,6 +240,7 @@ struct gm_window gm_policy_trim(const unsigned long *resident,
 				struct gm_window window, unsigned int index);
 void gm_thrash_arrived(struct gm_thrash *thrash, u64 start, u64 now);
 void gm_thrash_stop(struct gm_thrash *thrash);
+void gm_thrash_forget(struct gm_thrash *thrash);
 bool gm_thrash_left(struct gm_thrash *thrash, u64 now);
 bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now);
 
@@ -211,12 +253,19 @@ int gm_copy_to_host(struct gm_dev *dev, struct gm_migration *m,
 /* migrate.c */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
-			 unsigned long end, unsigned int *moved);
+			 unsigned long end, bool pin, unsigned int *moved);
 void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			 struct vm_area_struct *vma, unsigned long start);
 
+/* fault.c */
+bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
+		       unsigned long *addr, unsigned long end, bool hot,
+		       unsigned int *moved);
+
 /* host_fault.c */
 vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf);
+void gm_bring_home_range(struct vm_area_struct *vma, struct gm_dev *dev,
+			 unsigned long start, unsigned long end);
 
 /* map.c */
 struct gm_block *gm_block_get(struct gm_context *ctx, unsigned long va);
@@ -232,6 +281,19 @@ void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 
 /* notifier.c */
 extern const struct mmu_interval_notifier_ops gm_notifier_ops;
+
+/* range.c */
+extern const struct gm_advice gm_no_advice;
+int gm_range_change(struct gm_as *as, unsigned long start, unsigned long end,
+		    const struct gm_change *change);
+struct gm_advice gm_range_lookup(struct gm_as *as, unsigned long addr,
+				 unsigned long *start, unsigned long *end);
+void gm_range_forget(struct gm_as *as, unsigned long start, unsigned long end);
+
+/* prefetch.c */
+int gm_prefetch_init(void);
+int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
+		bool hot);
 
 /* as.c */
 struct gm_as *gm_as_find(struct mm_struct *mm, unsigned long addr,

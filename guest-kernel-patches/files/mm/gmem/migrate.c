@@ -28,6 +28,7 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
  * @block: The block the range lies in.
  * @start: First address, page aligned.
  * @end: One past the last, within the VMA and the block.
+ * @pin: Not to be evicted.
  * @moved: Out: how many pages were migrated.
  *
  * Best effort: pages that are pinned, locked, of another kind or already there
@@ -37,7 +38,7 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
  */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
-			 unsigned long end, unsigned int *moved)
+			 unsigned long end, bool pin, unsigned int *moved)
 {
 	unsigned int offset = gm_block_index(start);
 	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
@@ -96,6 +97,8 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			copied++;
 		else
 			zeroed++;
+		if (pin)
+			gm_hnode_pin(migrate_pfn_to_page(m->dst[i]), true);
 	}
 	migrate_vma_finalize(&args);
 

@@ -49,6 +49,8 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 			up_write(&as->use_lock);
 		}
 	}
+	if (range->event == MMU_NOTIFY_UNMAP)
+		gm_range_forget(as, start, end);
 	mutex_unlock(&as->map_lock);
 	return true;
 }

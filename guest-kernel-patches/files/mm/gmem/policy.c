@@ -126,6 +126,16 @@ void gm_thrash_stop(struct gm_thrash *thrash)
 }
 
 /**
+ * gm_thrash_forget - somebody knows better
+ * @thrash: The record of a granule that is wanted in device memory.
+ */
+void gm_thrash_forget(struct gm_thrash *thrash)
+{
+	thrash->bounces = 0;
+	thrash->remote = false;
+}
+
+/**
  * gm_thrash_left - the CPU took a granule back
  * @thrash: Its record.
  * @now: In ns.

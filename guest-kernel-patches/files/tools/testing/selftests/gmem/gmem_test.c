@@ -43,7 +43,38 @@ enum {
 	STAT_LOCAL = 9,
 	STAT_REMOTE = 10,
 	STAT_HUGE = 11,
+	STAT_PREFETCHED = 18,
 };
+
+#ifndef __NR_hmadvise
+#define __NR_hmadvise 463
+#endif
+
+/* As in <linux/gmem.h> */
+enum {
+	HMADV_DONTNEED = 4,
+	HMADV_PREFETCH = 26,
+	HMADV_EVICT = 32,
+	HMADV_MARK_HOT,
+	HMADV_PREFERRED,
+	HMADV_NO_PREFERRED,
+	HMADV_MAP_REMOTE,
+	HMADV_NO_MAP_REMOTE,
+	HMADV_PIN,
+	HMADV_UNPIN,
+};
+
+static int hmadvise(int hnid, const void *start, size_t len, int behavior)
+{
+	return syscall(__NR_hmadvise, hnid, start, len, behavior) ? -errno : 0;
+}
+
+static int hnid_of(int fd)
+{
+	struct test_gmem_info info;
+
+	return ioctl(fd, TEST_GMEM_INFO, &info) ? -1 : (int)info.hnid;
+}
 
 static int dev_op(int fd, unsigned long cmd, const void *addr, void *buffer,
 		  size_t size, unsigned int hint, unsigned int access)
@@ -907,6 +938,258 @@ TEST_F_TIMEOUT(gmem, kill_in_the_middle, 300)
 		usleep(100000);
 	}
 	EXPECT_EQ(info.size, info.nr_free);
+}
+
+/* hmadvise(2) */
+
+/* Wait for a prefetch: it goes on in the background. */
+static int comes_to_be(int fd, const char *p, size_t size, unsigned int type)
+{
+	unsigned int tries;
+	size_t done = 0;
+
+	for (tries = 0; tries < 300; tries++) {
+		while (done < size && where(fd, p + done) == type)
+			done += PAGE;
+		if (done >= size)
+			return 1;
+		usleep(20000);
+	}
+	return 0;
+}
+
+TEST_F(gmem, hmadvise_refuses_what_makes_no_sense)
+{
+	int hnid = hnid_of(self->fd);
+	char *p = anon_block(2 * MIB);
+
+	EXPECT_EQ(-EINVAL, hmadvise(hnid, p + 1, PAGE, HMADV_PREFETCH));
+	EXPECT_EQ(-EINVAL, hmadvise(hnid, p, -PAGE, HMADV_PREFETCH));
+	EXPECT_EQ(-EINVAL, hmadvise(hnid, p, ~0UL, HMADV_PREFETCH));
+	EXPECT_EQ(-EINVAL, hmadvise(hnid, p, PAGE, 12345));
+	EXPECT_EQ(-EINVAL, hmadvise(hnid, p, PAGE, -1));
+	EXPECT_EQ(-EINVAL, hmadvise(-2, p, PAGE, HMADV_PREFETCH));
+	EXPECT_EQ(-EINVAL, hmadvise(1 << 20, p, PAGE, HMADV_PREFETCH));
+	EXPECT_EQ(-EINVAL, hmadvise(-1, p, PAGE, HMADV_PIN));
+	EXPECT_EQ(-EINVAL, hmadvise(-1, p, PAGE, HMADV_MARK_HOT));
+	/* A NUMA node is no hnode, and not every number is one. */
+	EXPECT_EQ(-ENODEV, hmadvise(0, p, PAGE, HMADV_PREFETCH));
+	EXPECT_EQ(-ENODEV, hmadvise(hnid + 1, p, PAGE, HMADV_PREFETCH));
+	EXPECT_EQ(0, hmadvise(hnid, p, 0, HMADV_PREFETCH));
+
+	/* What is there is advised nevertheless. */
+	memset(p, 1, 2 * MIB);
+	munmap(p + MIB, PAGE);
+	EXPECT_EQ(-ENOMEM, hmadvise(hnid, p, 2 * MIB, HMADV_PREFETCH));
+	EXPECT_TRUE(comes_to_be(self->fd, p, MIB, PAGE_DEVICE));
+	EXPECT_TRUE(comes_to_be(self->fd, p + MIB + PAGE, MIB - PAGE,
+				PAGE_DEVICE));
+
+	/* A process that shares nothing has no such hnode. */
+	EXPECT_EQ(0, ioctl(self->fd, TEST_GMEM_REATTACH));
+	EXPECT_EQ(0, hmadvise(hnid, p, PAGE, HMADV_PREFETCH));
+	if (!fork())
+		_exit(hmadvise(hnid, p, PAGE, HMADV_PREFETCH) == -ENODEV);
+	else {
+		int status;
+
+		wait(&status);
+		EXPECT_EQ(1, WEXITSTATUS(status));
+	}
+}
+
+TEST_F(gmem, hmadvise_prefetch_both_ways)
+{
+	size_t size = 6 * MIB;
+	uint64_t *p = anon_block(size);
+	char *b = anon(size);
+	uint64_t faults;
+
+	fill(p, size, 31);
+	ASSERT_EQ(0, hmadvise(hnid_of(self->fd), p, size, HMADV_PREFETCH));
+	ASSERT_TRUE(comes_to_be(self->fd, (char *)p, size, PAGE_DEVICE));
+	EXPECT_EQ(size / PAGE, stat_of(self->fd, STAT_PREFETCHED));
+	faults = stat_of(self->fd, STAT_FAULTS);
+	ASSERT_EQ(0, dev_read(self->fd, p, b, size));
+	EXPECT_TRUE(check((uint64_t *)b, size, 31));
+	/* The workers may still be entering the last of it. */
+	EXPECT_LE(stat_of(self->fd, STAT_FAULTS), faults + 4);
+
+	ASSERT_EQ(0, hmadvise(-1, p, size, HMADV_PREFETCH));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(size / PAGE, stat_of(self->fd, STAT_TO_HOST));
+	EXPECT_EQ(self->free, nr_free(self->fd));
+	EXPECT_TRUE(check(p, size, 31));
+}
+
+/* More than the device has: what came first must not be evicted for the rest. */
+TEST_F(gmem, hmadvise_prefetch_more_than_there_is)
+{
+	size_t size = 2 * self->free * PAGE;
+	uint64_t *p = anon_block(size);
+
+	fill(p, size, 32);
+	ASSERT_EQ(0, hmadvise(hnid_of(self->fd), p, size, HMADV_PREFETCH));
+	ASSERT_TRUE(comes_to_be(self->fd, (char *)p, 2 * MIB, PAGE_DEVICE));
+	usleep(200000);
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_TRUE(check(p, size, 32));
+}
+
+TEST_F(gmem, hmadvise_prefetch_and_unmap)
+{
+	unsigned int i;
+
+	for (i = 0; i < 50; i++) {
+		char *p = anon_block(8 * MIB);
+
+		memset(p, i, 8 * MIB);
+		ASSERT_EQ(0, hmadvise(hnid_of(self->fd), p, 8 * MIB,
+				      HMADV_PREFETCH));
+		usleep(i * 200);
+		munmap(p, 8 * MIB);
+	}
+	usleep(200000);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F(gmem, hmadvise_evict_keeps_the_data)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(p, 2 * MIB, 33);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	ASSERT_EQ(PAGE_DEVICE, where(self->fd, p));
+	ASSERT_EQ(0, hmadvise(hnid_of(self->fd), p, MIB, HMADV_EVICT));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + MIB));
+	ASSERT_EQ(0, hmadvise(-1, p, 2 * MIB, HMADV_EVICT));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, (char *)p + MIB));
+	EXPECT_TRUE(check(p, 2 * MIB, 33));
+}
+
+TEST_F(gmem, hmadvise_dontneed_drops_what_the_device_has)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(p, 2 * MIB, 34);
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_WRITE, HINT_HOT));
+	/* The CPU has the second half back. */
+	ASSERT_EQ(0, hmadvise(-1, (char *)p + MIB, MIB, HMADV_EVICT));
+	ASSERT_EQ(0, hmadvise(hnid_of(self->fd), p, 2 * MIB, HMADV_DONTNEED));
+	EXPECT_EQ(PAGE_NOMAP, where(self->fd, p));
+	EXPECT_EQ(self->free, nr_free(self->fd));
+	EXPECT_EQ(0, p[0]);
+	EXPECT_EQ(0, p[MIB / 8 - 1]);
+	EXPECT_TRUE(check(p + MIB / 8, MIB,
+			  34 + MIB / 8 * 0x9e3779b97f4a7c15ULL));
+	ASSERT_EQ(0, hmadvise(-1, p, 2 * MIB, HMADV_DONTNEED));
+	EXPECT_EQ(0, p[MIB / 8]);
+}
+
+TEST_F(gmem, hmadvise_map_remote_stays_home)
+{
+	int hnid = hnid_of(self->fd);
+	uint64_t *p = anon_block(4 * MIB);
+
+	fill(p, 4 * MIB, 35);
+	ASSERT_EQ(0, hmadvise(hnid, p, MIB, HMADV_MAP_REMOTE));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_TRUE(check(self->buf, 4 * MIB, 35));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, (char *)p + MIB - 1));
+	/* Not a page more than was said. */
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + MIB));
+	ASSERT_EQ(0, hmadvise(hnid, p, MIB, HMADV_NO_MAP_REMOTE));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, PAGE));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+
+	/* Another hnode's advice is not ours. */
+	ASSERT_EQ(0, hmadvise(-1, p, 4 * MIB, HMADV_EVICT));
+	ASSERT_EQ(0, hmadvise(-1, p, 4 * MIB, HMADV_PREFERRED));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, (char *)p + 3 * MIB));
+	ASSERT_EQ(0, hmadvise(hnid, p, 4 * MIB, HMADV_PREFERRED));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 8));
+	/* The best place: all of the block comes at once. */
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + 2 * MIB - 1));
+	EXPECT_TRUE(check(p, 4 * MIB, 35));
+}
+
+/* A page for which nothing was said must not inherit what was said before. */
+TEST_F(gmem, hmadvise_is_forgotten_with_the_memory)
+{
+	char *p = anon_block(6 * MIB), *q;
+
+	ASSERT_EQ(0, hmadvise(-1, p, 6 * MIB, HMADV_PREFERRED));
+	q = mmap(p + 2 * MIB, 2 * MIB, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	ASSERT_EQ(p + 2 * MIB, q);
+	memset(p, 1, 6 * MIB);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	ASSERT_EQ(0, dev_read(self->fd, q, self->buf, 2 * MIB));
+	ASSERT_EQ(0, dev_read(self->fd, q + 2 * MIB, self->buf, 2 * MIB));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, q));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, q + 2 * MIB));
+}
+
+TEST_F(gmem, hmadvise_survives_split_merge_and_mremap)
+{
+	char *p = anon_block(4 * MIB), *q = anon_block(8 * MIB);
+
+	ASSERT_EQ(0, hmadvise(-1, p + MIB, 2 * MIB, HMADV_PREFERRED));
+	memset(p, 1, 4 * MIB);
+	/* Split the VMA and merge it again. */
+	ASSERT_EQ(0, mprotect(p + 2 * MIB, PAGE, PROT_READ));
+	ASSERT_EQ(0, mprotect(p + 2 * MIB, PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p + MIB));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p + 2 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p + 3 * MIB));
+
+	ASSERT_EQ(q + 2 * MIB, mremap(p, 4 * MIB, 4 * MIB,
+				      MREMAP_MAYMOVE | MREMAP_FIXED,
+				      q + 2 * MIB));
+	q += 2 * MIB;
+	memset(q, 2, 4 * MIB);
+	ASSERT_EQ(0, dev_read(self->fd, q, self->buf, 4 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, q));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, q + MIB));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, q + 2 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, q + 3 * MIB));
+
+	/* Where it was, nothing is said any more. */
+	ASSERT_EQ(p, mmap(p, 4 * MIB, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p + MIB));
+}
+
+TEST_F(gmem, hmadvise_pin_is_not_evicted)
+{
+	int hnid = hnid_of(self->fd);
+	char *p = anon_block(4 * MIB), *big;
+	size_t size = 2 * self->free * PAGE, i;
+
+	memset(p, 3, 4 * MIB);
+	ASSERT_EQ(0, hmadvise(hnid, p, 2 * MIB, HMADV_PIN));
+	ASSERT_TRUE(comes_to_be(self->fd, p, 2 * MIB, PAGE_DEVICE));
+	ASSERT_EQ(0, dev_read(self->fd, p + 2 * MIB, self->buf, 2 * MIB));
+	big = anon_block(size);
+	memset(big, 4, size);
+	for (i = 0; i < size; i += 2 * MIB)
+		ASSERT_EQ(0, dev_read(self->fd, big + i, self->buf, 2 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p + 2 * MIB - 1));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p + 2 * MIB));
+
+	ASSERT_EQ(0, hmadvise(-1, p, 2 * MIB, HMADV_UNPIN));
+	for (i = 0; i < size; i += 2 * MIB)
+		ASSERT_EQ(0, dev_read(self->fd, big + i, self->buf, 2 * MIB));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(3, p[2 * MIB - 1]);
 }
 
 TEST_HARNESS_MAIN

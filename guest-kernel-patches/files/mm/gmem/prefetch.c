@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Prefetching: memory is brought to a device before it asks, in the background,
+ * by up to four workers that take one block after the other.
+ */
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+#define GM_PREFETCH_WORKERS	4
+
+static struct workqueue_struct *gm_prefetch_wq;
+
+/**
+ * struct gm_prefetch - a range on its way
+ * @as: The address space, with a reference.
+ * @dev_id: The device's id; it may be gone by the time.
+ * @hot: The range is to be kept even if it bounced.
+ * @next: First address that no worker has taken.
+ * @end: One past the last.
+ * @budget: Pages still to move; more than the device has would evict what came
+ *	first.
+ * @running: Workers that have not ended.
+ * @work: The workers.
+ */
+struct gm_prefetch {
+	struct gm_as *as;
+	int dev_id;
+	bool hot;
+	atomic_long_t next;
+	unsigned long end;
+	atomic_long_t budget;
+	atomic_t running;
+	struct gm_prefetch_work {
+		struct work_struct work;
+		struct gm_prefetch *prefetch;
+	} work[GM_PREFETCH_WORKERS];
+};
+
+/* Take the next block, and as much of the budget as it may need. */
+static bool gm_prefetch_take(struct gm_prefetch *p, unsigned long *start,
+			     unsigned long *end)
+{
+	long next = atomic_long_read(&p->next);
+	long pages;
+
+	do {
+		*start = next;
+		if (*start >= p->end)
+			return false;
+		*end = min((*start & GM_BLOCK_MASK) + GM_BLOCK_SIZE, p->end);
+	} while (!atomic_long_try_cmpxchg(&p->next, &next, *end));
+
+	pages = (*end - *start) >> PAGE_SHIFT;
+	if (atomic_long_sub_return(pages, &p->budget) >= 0)
+		return true;
+	atomic_long_add(pages, &p->budget);
+	return false;
+}
+
+/* There is nothing before @addr. */
+static void gm_prefetch_skip(struct gm_prefetch *p, unsigned long addr)
+{
+	long next = atomic_long_read(&p->next);
+
+	while ((unsigned long)next < addr &&
+	       !atomic_long_try_cmpxchg(&p->next, &next, addr))
+		;
+}
+
+/* False: the process, the address space or the device is going away. */
+static bool gm_prefetch_block(struct gm_prefetch *p, unsigned long start,
+			      unsigned long end)
+{
+	struct mm_struct *mm = p->as->mm;
+	long unused = (end - start) >> PAGE_SHIFT;
+	struct gm_context *ctx;
+	unsigned int moved;
+	bool go_on = false;
+
+	/* For a block only: nobody else's exit is to wait for all of it. */
+	if (!mmget_not_zero(mm))
+		return false;
+	down_read(&p->as->use_lock);
+	list_for_each_entry(ctx, &p->as->gm_ctx_list, gm_as_link) {
+		if (p->as->dead || ctx->dev->id != p->dev_id)
+			continue;
+		go_on = true;
+		while (start < end) {
+			if (!gm_prefetch_piece(ctx, mm, &start, end, p->hot,
+					       &moved))
+				break;
+			unused -= moved;
+		}
+		gm_prefetch_skip(p, start);
+	}
+	up_read(&p->as->use_lock);
+	mmput_async(mm);
+	atomic_long_add(unused, &p->budget);
+	return go_on;
+}
+
+static void gm_prefetch_fn(struct work_struct *work)
+{
+	struct gm_prefetch *p = container_of(work, struct gm_prefetch_work,
+					     work)->prefetch;
+	unsigned long start, end;
+
+	while (gm_prefetch_take(p, &start, &end) &&
+	       gm_prefetch_block(p, start, end))
+		cond_resched();
+
+	if (atomic_dec_and_test(&p->running)) {
+		gm_as_put(p->as);
+		kfree(p);
+	}
+}
+
+/**
+ * gm_prefetch - bring a range to a device, in the background
+ * @ctx: The device's context; use_lock of its address space held for reading.
+ * @start: First address, page aligned.
+ * @end: One past the last.
+ * @hot: Even what bounced lately.
+ *
+ * Return: GM_RET_SUCCESS if it has begun, or GM_RET_NOMEM.
+ */
+int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
+		bool hot)
+{
+	unsigned long blocks = (end - (start & GM_BLOCK_MASK) +
+				GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
+	unsigned int i, workers = min(blocks, GM_PREFETCH_WORKERS);
+	struct gm_prefetch *p;
+
+	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	if (!p)
+		return GM_RET_NOMEM;
+	refcount_inc(&ctx->as->ref);
+	p->as = ctx->as;
+	p->dev_id = ctx->dev->id;
+	p->hot = hot;
+	p->end = end;
+	atomic_long_set(&p->next, start);
+	atomic_long_set(&p->budget, gm_hnode_nr_pages(ctx->dev));
+	atomic_set(&p->running, workers);
+	for (i = 0; i < workers; i++) {
+		p->work[i].prefetch = p;
+		INIT_WORK(&p->work[i].work, gm_prefetch_fn);
+	}
+	for (i = 0; i < workers; i++)
+		queue_work(gm_prefetch_wq, &p->work[i].work);
+	return GM_RET_SUCCESS;
+}
+
+int __init gm_prefetch_init(void)
+{
+	gm_prefetch_wq = alloc_workqueue("gmem_prefetch", WQ_UNBOUND,
+					 GM_PREFETCH_WORKERS);
+	return gm_prefetch_wq ? 0 : -ENOMEM;
+}
