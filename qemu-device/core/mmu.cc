@@ -3,6 +3,8 @@
 
 #include <sched.h>
 
+#include <cassert>
+
 #include <fmt/format.h>
 
 namespace gmemu {
@@ -14,7 +16,12 @@ Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos)
 
 TlbClient &Mmu::add_client()
 {
-    return *clients_.emplace_back(std::make_unique<TlbClient>(host_, dram_, checker_, revocations_));
+    std::lock_guard lock(add_client_mutex_);
+    const size_t index = client_count_.load(std::memory_order_relaxed);
+    assert(index < kMaxClients);
+    clients_[index] = std::make_unique<TlbClient>(host_, dram_, checker_, revocations_);
+    client_count_.store(index + 1, std::memory_order_release);
+    return *clients_[index];
 }
 
 // ------------------------------------------------------------ context table
@@ -270,7 +277,7 @@ Mmu::Shootdown Mmu::start_shootdown(const TlbMatch &match)
     l2_.remove(match, graveyard);
 
     bool removed_any = false;
-    for (auto &client : clients_) {
+    for (auto &client : clients()) {
         // Waits for a fill in progress, which may have read what is going away.
         std::unique_lock lock(client->lock(), std::defer_lock);
         if (match.kind == TlbMatch::Kind::kBus) {
@@ -374,7 +381,7 @@ void Mmu::Shootdown::finish()
 
 void Mmu::age(bool local)
 {
-    for (auto &client : clients_) {
+    for (auto &client : clients()) {
         std::lock_guard lock(client->tlb_lock());
         for (auto &space : client->spaces())
             if (!space->bare)
@@ -389,7 +396,7 @@ std::vector<Mmu::CachedTranslation> Mmu::snapshot()
     std::vector<CachedTranslation> all;
     auto copy = [](const TlbMeta &meta) { return TlbMeta{meta.va, meta.pte, meta.level, {}}; };
     l2_.for_each([&](ContextId ctx, const TlbMeta &meta) { all.push_back({ctx, copy(meta)}); });
-    for (auto &client : clients_) {
+    for (auto &client : clients()) {
         std::lock_guard lock(client->tlb_lock());
         for (auto &space : client->spaces())
             if (!space->bare)

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "access_counters.h"
@@ -25,7 +26,7 @@ class Mmu {
 public:
     Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos);
 
-    // Before threads start.
+    // At any time, also while other threads look at all clients; at most kMaxClients.
     TlbClient &add_client();
     void set_access_counters(AccessCounters &counters) { counters_ = &counters; }
 
@@ -118,7 +119,15 @@ private:
     Chaos &chaos_;
     AccessCounters *counters_ = nullptr;
     std::atomic<uint64_t> revocations_{0};
-    std::vector<std::unique_ptr<TlbClient>> clients_;
+    // Grows without moving: what is below the count stays where it is.
+    static constexpr size_t kMaxClients = 2 * GMEMU_MAX_CORES;
+    std::span<const std::unique_ptr<TlbClient>> clients() const
+    {
+        return {clients_.data(), client_count_.load(std::memory_order_acquire)};
+    }
+    std::array<std::unique_ptr<TlbClient>, kMaxClients> clients_;
+    std::atomic<size_t> client_count_{0};
+    std::mutex add_client_mutex_;
     TlbClient &audit_client_;
     L2Tlb l2_;
     std::atomic<uint32_t> pending_shootdowns_{0};

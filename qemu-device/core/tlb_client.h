@@ -125,7 +125,12 @@ public:
     std::mutex &tlb_lock() { return tlb_mutex_; }
     hart::HartControl &control() { return control_; }
 
-    TlbSpace &add_space(bool bare) { return *spaces_.emplace_back(std::make_unique<TlbSpace>(bare)); }
+    TlbSpace &add_space(bool bare)
+    {
+        auto space = std::make_unique<TlbSpace>(bare);
+        std::lock_guard lock(tlb_lock());
+        return *spaces_.emplace_back(std::move(space));
+    }
     const std::vector<std::unique_ptr<TlbSpace>> &spaces() const { return spaces_; }
 
     HostCalls calls;
