@@ -101,6 +101,34 @@ GMEMU_API int gmemu_get_info(struct gmemu_device *device, struct gmemu_info *inf
 GMEMU_API int gmemu_context_create(struct gmemu_device *device, struct gmemu_context **context);
 GMEMU_API void gmemu_context_destroy(struct gmemu_context *context);
 
+/* ---------------------------------------------------------------- advice -- */
+
+/* What hmadvise(2) is told; the device is the context's. */
+enum gmemu_advice {
+    /* done once */
+    GMEMU_ADVICE_PREFETCH = 0, /* bring it to the device, in the background */
+    GMEMU_ADVICE_HOME = 1,     /* bring home what the device has of it, before the call returns */
+    GMEMU_ADVICE_HOT = 2,      /* prefetch, even what bounced between CPU and device */
+    GMEMU_ADVICE_DISCARD = 3,  /* the content is not needed: it reads as zeroes afterwards */
+    /* remembered until the opposite is said or the memory is unmapped */
+    GMEMU_ADVICE_PREFER_DEVICE = 4, /* device faults bring it in whole blocks, bouncing or not */
+    GMEMU_ADVICE_PREFER_HOST = 5,   /* it stays in system memory */
+    GMEMU_ADVICE_NO_PREFERENCE = 6,
+    GMEMU_ADVICE_MAP_REMOTE = 7, /* the device uses it where it is */
+    GMEMU_ADVICE_NO_MAP_REMOTE = 8,
+    GMEMU_ADVICE_PIN = 9, /* bring it to the device and do not evict it there */
+    GMEMU_ADVICE_UNPIN = 10,
+};
+
+/*
+ * Tell where [start, start + bytes) should be. The range is widened to whole pages, for
+ * GMEMU_ADVICE_DISCARD narrowed. Errors: -ENOMEM: nothing is mapped in a part of it (the rest
+ * is done), or no memory; -EINVAL; -ENODEV: the device has no memory of its own;
+ * -ENOSYS, -EOPNOTSUPP: no GMEM in this kernel, or it is off.
+ */
+GMEMU_API int gmemu_advise(struct gmemu_context *context, const void *start, size_t bytes,
+                           enum gmemu_advice advice);
+
 /* --------------------------------------------------------------- signals -- */
 
 enum gmemu_condition {

@@ -96,6 +96,11 @@ public:
         context_.reset(context);
     }
     gmemu_context *get() const noexcept { return context_.get(); }
+    /* Where memory should be; see gmemu_advise(). */
+    template <class T> void advise(std::span<T> range, gmemu_advice advice) const
+    {
+        check(gmemu_advise(context_.get(), range.data(), range.size_bytes(), advice));
+    }
 
 private:
     detail::Owner<gmemu_context, gmemu_context_destroy> context_;
