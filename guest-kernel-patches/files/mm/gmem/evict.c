@@ -12,6 +12,8 @@
 /* How many chunks to try before giving up. */
 #define GM_EVICT_CHUNKS	16
 
+static struct workqueue_struct *gm_evict_wq;
+
 static void gm_release_dst(struct gm_migration *m, unsigned int nr)
 {
 	unsigned int i;
@@ -55,7 +57,22 @@ static unsigned int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
 	trace_gmem_evict(dev->id, gm_page_device_addr(pfn_to_page(pfn)), used,
 			 moved);
 	gm_migration_free(m);
-	gm_hnode_count_evicted(hnode, moved);
+	return moved;
+}
+
+/* Evict one chunk. */
+static unsigned int gm_evict_chunk(struct gm_hnode *hnode, unsigned long pfn,
+				   struct gm_context *ctx, bool background)
+{
+	unsigned int moved = gm_evict_pages(hnode, pfn, false);
+
+	gm_hnode_count_evicted(hnode, moved, background);
+	if (ctx) {
+		gm_count(ctx, pages_evicted, moved);
+		gm_count(ctx, pages_to_host, moved);
+		gm_count(ctx, bytes_to_host, moved * PAGE_SIZE);
+		gm_as_put(ctx->as);
+	}
 	return moved;
 }
 
@@ -74,7 +91,6 @@ bool gm_evict(struct gm_dev *dev, unsigned long nr_pages)
 	for (tries = 0; tries < GM_EVICT_CHUNKS; tries++) {
 		struct gm_hnode *hnode;
 		struct gm_context *ctx;
-		unsigned int moved;
 		unsigned long pfn;
 
 		if (gm_hnode_nr_free(dev) >= nr_pages)
@@ -82,17 +98,44 @@ bool gm_evict(struct gm_dev *dev, unsigned long nr_pages)
 		hnode = gm_hnode_victim(dev, &pfn, &ctx);
 		if (!hnode)
 			return false;
-		moved = gm_evict_pages(hnode, pfn, false);
-		if (ctx) {
-			gm_count(ctx, pages_evicted, moved);
-			gm_count(ctx, pages_to_host, moved);
-			gm_count(ctx, bytes_to_host, moved * PAGE_SIZE);
-			gm_as_put(ctx->as);
-		}
+		gm_evict_chunk(hnode, pfn, ctx, false);
 		gm_hnode_put(hnode);
 		cond_resched();
 	}
 	return gm_hnode_nr_free(dev) >= nr_pages;
+}
+
+/**
+ * gm_evict_wake - free memory has fallen below the low watermark
+ * @hnode: The hnode; gm_page_lock held, not dying.
+ */
+void gm_evict_wake(struct gm_hnode *hnode)
+{
+	queue_work(gm_evict_wq, &hnode->evict_work);
+}
+
+/* Up to the high watermark, while that gets anywhere. */
+void gm_evict_work(struct work_struct *work)
+{
+	struct gm_hnode *hnode = container_of(work, struct gm_hnode,
+					      evict_work);
+	unsigned int in_vain = 0;
+	struct gm_context *ctx;
+	unsigned long pfn;
+
+	while (in_vain < GM_EVICT_CHUNKS &&
+	       gm_hnode_victim_of(hnode, &pfn, &ctx)) {
+		if (!gm_evict_chunk(hnode, pfn, ctx, true))
+			in_vain++;
+		cond_resched();
+	}
+}
+
+int __init gm_evict_init(void)
+{
+	/* It frees device memory and takes system memory: no rescuer. */
+	gm_evict_wq = alloc_workqueue("gmem_evict", WQ_UNBOUND, 0);
+	return gm_evict_wq ? 0 : -ENOMEM;
 }
 
 /* Bring home whatever can be brought home. */
@@ -102,7 +145,10 @@ void gm_evict_hnode(struct gm_hnode *hnode)
 	unsigned long i;
 
 	for (i = 0; i < hnode->nr_chunks; i++) {
-		gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES, true);
+		gm_hnode_count_evicted(hnode,
+				       gm_evict_pages(hnode, pfn +
+						      i * GM_BLOCK_PAGES, true),
+				       false);
 		cond_resched();
 	}
 }

@@ -19,6 +19,10 @@
 
 #include "internal.h"
 
+/* Free pages of an hnode below which room is made, and up to which. */
+#define GM_LOW_FRACTION		64
+#define GM_HIGH_FRACTION	32
+
 /* How long pages that others hold for a moment may delay unregistering. */
 #define GM_UNREGISTER_TRIES	50
 #define GM_UNREGISTER_DELAY_MS	20
@@ -233,12 +237,16 @@ unsigned int gm_hnode_alloc(struct gm_dev *dev, struct gm_block *block,
 			    const unsigned long *want, struct page **pages)
 {
 	unsigned int i, nr, wanted = bitmap_weight(want, GM_BLOCK_PAGES);
+	struct gm_hnode *hnode;
 
 	memset(pages, 0, GM_BLOCK_PAGES * sizeof(*pages));
 	spin_lock(&gm_page_lock);
 	nr = gm_alloc_own(dev, block, want, pages);
 	if (nr < wanted)
 		nr += gm_alloc_any(dev, want, pages);
+	list_for_each_entry(hnode, &dev->hnodes, dev_link)
+		if (!hnode->dying && hnode->nr_free < hnode->low)
+			gm_evict_wake(hnode);
 	spin_unlock(&gm_page_lock);
 
 	for_each_set_bit(i, want, GM_BLOCK_PAGES)
@@ -263,8 +271,8 @@ unsigned long gm_hnode_nr_free(struct gm_dev *dev)
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_hnode_nr_free);
 
-/* Pages there are in all. */
-unsigned long gm_hnode_nr_pages(struct gm_dev *dev)
+/* Pages that can be in use without eviction making room in the background. */
+unsigned long gm_hnode_nr_usable(struct gm_dev *dev)
 {
 	struct gm_hnode *hnode;
 	unsigned long nr = 0;
@@ -272,7 +280,7 @@ unsigned long gm_hnode_nr_pages(struct gm_dev *dev)
 	spin_lock(&gm_page_lock);
 	list_for_each_entry(hnode, &dev->hnodes, dev_link)
 		if (!hnode->dying)
-			nr += hnode->nr_pages;
+			nr += hnode->nr_pages - hnode->low;
 	spin_unlock(&gm_page_lock);
 	return nr;
 }
@@ -356,9 +364,27 @@ static struct gm_chunk *gm_chunk_oldest(struct gm_hnode *hnode)
 	return NULL;
 }
 
+static bool gm_hnode_take_victim(struct gm_hnode *hnode, unsigned long *pfn,
+				 struct gm_context **ctx)
+{
+	struct gm_chunk *chunk = hnode->dying ? NULL : gm_chunk_oldest(hnode);
+
+	*ctx = NULL;
+	if (!chunk)
+		return false;
+	list_move_tail(&chunk->link, &hnode->active);
+	if (chunk->block) {
+		*ctx = chunk->block->ctx;
+		refcount_inc(&(*ctx)->as->ref);
+	}
+	gm_chunk_detach(chunk);
+	*pfn = page_to_pfn(gm_chunk_page(chunk, 0));
+	return true;
+}
+
 /**
- * gm_hnode_victim - the chunk to evict next
- * @dev: The device.
+ * gm_hnode_victim_of - the chunk of an hnode to evict next
+ * @hnode: The hnode.
  * @pfn: Out: its first page.
  * @ctx: Out: a context that used it, with a reference on its address space, or
  *	NULL.
@@ -366,29 +392,37 @@ static struct gm_chunk *gm_chunk_oldest(struct gm_hnode *hnode)
  * It moves to the end of the line, so that the next call answers another one
  * even if this one cannot be emptied.
  *
+ * Return: false if there is nothing to evict, or enough is free.
+ */
+bool gm_hnode_victim_of(struct gm_hnode *hnode, unsigned long *pfn,
+			struct gm_context **ctx)
+{
+	bool found;
+
+	spin_lock(&gm_page_lock);
+	found = hnode->nr_free < hnode->high &&
+		gm_hnode_take_victim(hnode, pfn, ctx);
+	spin_unlock(&gm_page_lock);
+	return found;
+}
+
+/**
+ * gm_hnode_victim - the chunk of a device to evict next
+ * @dev: The device.
+ * @pfn: As for gm_hnode_victim_of().
+ * @ctx: Likewise.
+ *
  * Return: the hnode with a reference, or NULL if no memory is used.
  */
 struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
 				 struct gm_context **ctx)
 {
 	struct gm_hnode *hnode, *found = NULL;
-	struct gm_chunk *chunk;
 
-	*ctx = NULL;
 	spin_lock(&gm_page_lock);
 	list_for_each_entry(hnode, &dev->hnodes, dev_link) {
-		if (hnode->dying)
+		if (!gm_hnode_take_victim(hnode, pfn, ctx))
 			continue;
-		chunk = gm_chunk_oldest(hnode);
-		if (!chunk)
-			continue;
-		list_move_tail(&chunk->link, &hnode->active);
-		if (chunk->block) {
-			*ctx = chunk->block->ctx;
-			refcount_inc(&(*ctx)->as->ref);
-		}
-		gm_chunk_detach(chunk);
-		*pfn = page_to_pfn(gm_chunk_page(chunk, 0));
 		kobject_get(&hnode->kobj);
 		found = hnode;
 		break;
@@ -402,10 +436,13 @@ void gm_hnode_put(struct gm_hnode *hnode)
 	kobject_put(&hnode->kobj);
 }
 
-void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr)
+void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr,
+			    bool background)
 {
 	spin_lock(&gm_page_lock);
 	hnode->nr_evicted += nr;
+	if (background)
+		hnode->nr_background += nr;
 	spin_unlock(&gm_page_lock);
 }
 
@@ -458,7 +495,10 @@ GM_HNODE_ATTR(size, hnode->nr_pages);
 GM_HNODE_ATTR(nr_free, hnode->nr_free);
 GM_HNODE_ATTR(nr_active, hnode->nr_pages - hnode->nr_free);
 GM_HNODE_ATTR(nr_evicted, hnode->nr_evicted);
+GM_HNODE_ATTR(nr_evicted_background, hnode->nr_background);
 GM_HNODE_ATTR(nr_pinned, hnode->nr_pinned);
+GM_HNODE_ATTR(watermark_low, hnode->low);
+GM_HNODE_ATTR(watermark_high, hnode->high);
 
 static ssize_t device_show(struct kobject *kobj, struct kobj_attribute *attr,
 			   char *buf)
@@ -479,7 +519,10 @@ static struct attribute *gm_hnode_attrs[] = {
 	&nr_free_attr.attr,
 	&nr_active_attr.attr,
 	&nr_evicted_attr.attr,
+	&nr_evicted_background_attr.attr,
 	&nr_pinned_attr.attr,
+	&watermark_low_attr.attr,
+	&watermark_high_attr.attr,
 	&device_attr.attr,
 	NULL,
 };
@@ -570,11 +613,14 @@ int gm_dev_register_physmem(struct gm_dev *dev, unsigned long begin,
 	INIT_LIST_HEAD(&hnode->active);
 	init_rwsem(&hnode->use);
 	INIT_WORK(&hnode->release_work, gm_hnode_release_work);
+	INIT_WORK(&hnode->evict_work, gm_evict_work);
 	hnode->dev = dev;
 	hnode->begin = begin;
 	hnode->nr_pages = size >> PAGE_SHIFT;
 	hnode->nr_free = hnode->nr_pages;
 	hnode->nr_chunks = size >> GM_BLOCK_SHIFT;
+	hnode->low = hnode->nr_pages / GM_LOW_FRACTION;
+	hnode->high = hnode->nr_pages / GM_HIGH_FRACTION;
 	ret = gm_hnode_init_chunks(hnode);
 	if (ret)
 		goto err_put;
@@ -669,6 +715,8 @@ void gm_dev_unregister_physmem(struct gm_dev *dev, unsigned int nid)
 	if (!found)
 		return;
 	hnode = found;
+	/* Nobody wakes it any more: it is dying. */
+	cancel_work_sync(&hnode->evict_work);
 
 	for (tries = 0; tries < GM_UNREGISTER_TRIES && !empty; tries++) {
 		if (tries)

@@ -59,10 +59,14 @@ struct gm_chunk;
  * @nr_free: How many of them are free; under gm_page_lock.
  * @nr_evicted: Pages evicted so far; under gm_page_lock.
  * @nr_pinned: Pages that are not to be evicted; under gm_page_lock.
+ * @nr_background: Pages evicted by @evict_work so far; under gm_page_lock.
+ * @low: With fewer free pages, @evict_work is woken.
+ * @high: With as many it rests.
  * @dying: No page may be taken any more; under gm_page_lock.
  * @orphan: Wait for the last page, then go; under gm_page_lock.
  * @use: Held for reading while the device is needed to bring a page home.
  * @release_work: Does that.
+ * @evict_work: Makes room before somebody has to wait for it.
  * @kobj: Directory in sysfs and reference count.
  */
 struct gm_hnode {
@@ -80,10 +84,14 @@ struct gm_hnode {
 	unsigned long nr_free;
 	unsigned long nr_evicted;
 	unsigned long nr_pinned;
+	unsigned long nr_background;
+	unsigned long low;
+	unsigned long high;
 	bool dying;
 	bool orphan;
 	struct rw_semaphore use;
 	struct work_struct release_work;
+	struct work_struct evict_work;
 	struct kobject kobj;
 };
 
@@ -218,17 +226,23 @@ void gm_hnode_touch(struct page *page);
 void gm_hnode_forget_block(struct gm_block *block);
 struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
 				 struct gm_context **ctx);
+bool gm_hnode_victim_of(struct gm_hnode *hnode, unsigned long *pfn,
+			struct gm_context **ctx);
 void gm_hnode_put(struct gm_hnode *hnode);
-void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr);
+void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr,
+			    bool background);
 bool gm_dev_has_memory(struct gm_dev *dev);
 bool gm_dev_has_hnode(struct gm_dev *dev, int hnid);
-unsigned long gm_hnode_nr_pages(struct gm_dev *dev);
+unsigned long gm_hnode_nr_usable(struct gm_dev *dev);
 void gm_hnode_pin(struct page *page, bool pin);
 bool gm_hnode_page_pinned(struct page *page);
 unsigned int gm_hnode_id_alloc(void);
 void gm_hnode_id_free(unsigned int id);
 
 /* evict.c */
+int gm_evict_init(void);
+void gm_evict_wake(struct gm_hnode *hnode);
+void gm_evict_work(struct work_struct *work);
 bool gm_evict(struct gm_dev *dev, unsigned long nr_pages);
 void gm_evict_hnode(struct gm_hnode *hnode);
 

@@ -143,7 +143,7 @@ int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
 	p->hot = hot;
 	p->end = end;
 	atomic_long_set(&p->next, start);
-	atomic_long_set(&p->budget, gm_hnode_nr_pages(ctx->dev));
+	atomic_long_set(&p->budget, gm_hnode_nr_usable(ctx->dev));
 	atomic_set(&p->running, workers);
 	for (i = 0; i < workers; i++) {
 		p->work[i].prefetch = p;

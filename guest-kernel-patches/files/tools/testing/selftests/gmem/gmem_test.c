@@ -940,6 +940,57 @@ TEST_F_TIMEOUT(gmem, kill_in_the_middle, 300)
 	EXPECT_EQ(info.size, info.nr_free);
 }
 
+static uint64_t hnode_number(int fd, const char *name)
+{
+	struct test_gmem_info info;
+	char path[96], text[32] = {};
+	int file;
+
+	if (ioctl(fd, TEST_GMEM_INFO, &info))
+		return ~0ULL;
+	snprintf(path, sizeof(path), "/sys/kernel/mm/gmem/hnode%u/%s",
+		 info.hnid, name);
+	file = open(path, O_RDONLY);
+	if (file < 0)
+		return ~0ULL;
+	if (read(file, text, sizeof(text) - 1) <= 0)
+		text[0] = 0;
+	close(file);
+	return strtoull(text, NULL, 0);
+}
+
+/* Room is made before somebody has to wait for it. */
+TEST_F(gmem, evicts_in_the_background)
+{
+	uint64_t low = hnode_number(self->fd, "watermark_low");
+	uint64_t high = hnode_number(self->fd, "watermark_high");
+	uint64_t before = hnode_number(self->fd, "nr_evicted_background");
+	size_t size = self->free * PAGE, i;
+	unsigned int tries;
+	uint64_t *p;
+
+	ASSERT_GT(low, 0);
+	ASSERT_GT(high, low);
+	ASSERT_LT(high, self->free / 4);
+	p = anon_block(size);
+	fill(p, size, 41);
+	/* All but what the watermark asks for stays. */
+	for (i = 0; i < size - high * PAGE; i += PAGE)
+		ASSERT_EQ(0, dev_read(self->fd, (char *)p + i, self->buf, 8));
+	for (; i < size; i += PAGE)
+		ASSERT_EQ(0, dev_read(self->fd, (char *)p + i, self->buf, 8));
+	for (tries = 0; tries < 200 && nr_free(self->fd) < high; tries++)
+		usleep(10000);
+	EXPECT_GE(nr_free(self->fd), high);
+	EXPECT_GT(hnode_number(self->fd, "nr_evicted_background"), before);
+	/* The oldest went, and not all of it. */
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_GE(self->free, 2 * nr_free(self->fd));
+	EXPECT_TRUE(check(p, size, 41));
+	munmap(p, size);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
 /* hmadvise(2) */
 
 /* Wait for a prefetch: it goes on in the background. */
