@@ -13,6 +13,7 @@ namespace {
 constexpr int kTimeout = 300;
 constexpr int kDebugFactor = 4;
 
+/* @name: suite/PROGRAM. */
 void run_selftest(const std::string &name, const Paths &paths, const TestOptions &options, bool debug_kernel,
                   TestReport &report)
 {
@@ -21,7 +22,7 @@ void run_selftest(const std::string &name, const Paths &paths, const TestOptions
     request.options = {"--no-device", "--module", "test_gmem"};
     if (debug_kernel)
         request.options.push_back("--debug-kernel");
-    request.program = {(paths.build / "tests/guest/gmem-selftest").string()};
+    request.program = {(paths.build / "tests/guest" / ("selftest-" + name.substr(name.find('/') + 1))).string()};
     request.timeout_s = kTimeout * (debug_kernel ? kDebugFactor : 1);
     request.cwd = "/";
     const Boot boot = boot_guest(options, request);
@@ -53,10 +54,13 @@ TestGroup selftest_group(const std::string &name, const Paths &paths, const Test
 
 std::vector<TestGroup> selftest_suites(const Paths &paths, const TestOptions &options)
 {
-    std::vector<TestGroup> groups = {selftest_group("selftest/gmem", paths, options, false)};
+    std::vector<TestGroup> groups;
 
-    if (options.full)
-        groups.push_back(selftest_group("selftest-debug/gmem", paths, options, true));
+    for (const std::string program : {"gmem", "rfc"}) {
+        groups.push_back(selftest_group("selftest/" + program, paths, options, false));
+        if (options.full)
+            groups.push_back(selftest_group("selftest-debug/" + program, paths, options, true));
+    }
     return groups;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A GMEM device made of software, so that GMEM can be tested without hardware.
+ * Two GMEM devices made of software, so that GMEM can be tested without hardware.
  *
- * It behaves like hardware where that matters: it has a page table and a TLB
+ * They behave like hardware where that matters: they have a page table and a TLB
  * that keeps what it has seen until it is invalidated, an access in flight holds
- * up an invalidation, and its faults are served by kernel threads.
+ * up an invalidation, and their faults are served by kernel threads.
  */
 #define pr_fmt(fmt) "test_gmem: " fmt
 
@@ -27,7 +27,7 @@
 
 static unsigned int mem_mb = 16;
 module_param(mem_mb, uint, 0444);
-MODULE_PARM_DESC(mem_mb, "Device memory in MiB");
+MODULE_PARM_DESC(mem_mb, "Memory of each device in MiB");
 
 #define BLOCK_SHIFT	21
 #define BLOCK_PAGES	BIT(BLOCK_SHIFT - PAGE_SHIFT)
@@ -51,15 +51,33 @@ struct test_pmap {
 	rwlock_t lock;
 };
 
+#define NR_DEVICES	2
+
+static const char * const test_names[NR_DEVICES] = {
+	"test_gmem", "test_gmem1",
+};
+
+struct test_device {
+	struct gm_dev *gm;
+	void *memory;
+	struct miscdevice misc;
+};
+
+static struct test_device test_devices[NR_DEVICES];
+
+static const struct test_gmem_range test_whole = {
+	.end = TASK_SIZE_MAX,
+	.mode = GM_MMU_MODE_COHERENT_EXCLUSIVE,
+};
+
 struct test_file {
+	struct test_device *dev;
 	struct mutex lock;	/* of @as and @ctx against TEST_GMEM_REATTACH */
 	struct gm_as *as;
 	struct gm_context *ctx;
 	struct mm_struct *mm;
 };
 
-static struct gm_dev *test_dev;
-static void *test_memory;
 static struct workqueue_struct *test_wq;
 static atomic_t fail_copies = ATOMIC_INIT(0);
 static atomic_t fail_enters = ATOMIC_INIT(0);
@@ -190,9 +208,11 @@ static int test_tlb_invl_coalesced(void *p, struct list_head *list)
 	return GM_RET_SUCCESS;
 }
 
-static void *test_addr(u64 addr, bool dev)
+static void *test_addr(struct gm_dev *dev, u64 addr, bool local)
 {
-	return dev ? test_memory + addr : phys_to_virt(addr);
+	struct test_device *td = dev->dev_data;
+
+	return local ? td->memory + addr : phys_to_virt(addr);
 }
 
 static int test_copy(struct gm_dev *dev, const struct gm_copy *list,
@@ -203,12 +223,12 @@ static int test_copy(struct gm_dev *dev, const struct gm_copy *list,
 
 	for (i = 0; i < nr && !fail; i++) {
 		const struct gm_copy *c = &list[i];
-		void *dst = test_addr(c->dst, c->flags & GM_COPY_DST_DEV);
+		void *dst = test_addr(dev, c->dst, c->flags & GM_COPY_DST_DEV);
 
 		if (c->flags & GM_COPY_FILL)
 			memset64(dst, c->src, c->size / sizeof(u64));
 		else
-			memcpy(dst, test_addr(c->src, c->flags &
+			memcpy(dst, test_addr(dev, c->src, c->flags &
 					      GM_COPY_SRC_DEV), c->size);
 	}
 	*cookie = atomic64_inc_return(&cookies) << 1 | fail;
@@ -249,10 +269,11 @@ struct test_work {
 };
 
 /* One access within a page. False: it faults. */
-static bool test_access(struct test_pmap *pmap, enum test_what what,
+static bool test_access(struct gm_context *ctx, enum test_what what,
 			unsigned long va, void *buffer, unsigned int size)
 {
 	unsigned long need = what == OP_READ ? GM_PROT_READ : GM_PROT_WRITE;
+	struct test_pmap *pmap = ctx->pmap;
 	u64 *tlb, *pte, entry;
 	bool ok = false;
 	void *addr;
@@ -274,8 +295,8 @@ static bool test_access(struct test_pmap *pmap, enum test_what what,
 	if (READ_ONCE(*pte) != entry)
 		atomic_inc(&stale);
 
-	addr = test_addr(entry & PAGE_MASK, ENTRY_PROT(entry) & GM_PROT_DEV) +
-	       offset_in_page(va);
+	addr = test_addr(ctx->dev, entry & PAGE_MASK,
+			 ENTRY_PROT(entry) & GM_PROT_DEV) + offset_in_page(va);
 	switch (what) {
 	case OP_READ:
 		memcpy(buffer, addr, size);
@@ -305,7 +326,7 @@ static int test_access_or_fault(struct test_work *w, unsigned long va,
 		.hint = w->op->hint,
 	};
 
-	while (!test_access(ctx->pmap, w->what, va, buffer, size)) {
+	while (!test_access(ctx, w->what, va, buffer, size)) {
 		if (READ_ONCE(w->abort))
 			return -EINTR;
 		gm_dev_fault_batch(ctx, &req, 1);
@@ -331,8 +352,8 @@ static int test_run(struct test_work *w)
 		req.access = op->access;
 		req.hint = op->hint;
 		if (op->access == ~0U)
-			op->ret = gm_dev_fault(w->file->mm, op->addr, test_dev,
-					       op->hint);
+			op->ret = gm_dev_fault(w->file->mm, op->addr,
+					       w->file->dev->gm, op->hint);
 		else if (gm_dev_fault_batch(w->file->ctx, &req, 1))
 			op->ret = GM_RET_KILLED;
 		else
@@ -423,15 +444,16 @@ static long test_op(struct test_file *file, enum test_what what,
 	return w.err;
 }
 
-static int test_attach(struct test_file *file)
+static int test_attach(struct test_file *file,
+		       const struct test_gmem_range *range)
 {
 	int ret;
 
-	ret = gm_as_create(0, TASK_SIZE_MAX, &file->as);
+	ret = gm_as_create(range->start, range->end, &file->as);
 	if (ret)
 		return ret;
-	ret = gm_as_attach(file->as, test_dev, GM_MMU_MODE_COHERENT_EXCLUSIVE,
-			   false, &file->ctx);
+	ret = gm_as_attach(file->as, file->dev->gm, range->mode, false,
+			   &file->ctx);
 	if (ret) {
 		gm_as_destroy(file->as);
 		file->as = NULL;
@@ -447,8 +469,10 @@ static int test_open(struct inode *inode, struct file *filp)
 	file = kzalloc(sizeof(*file), GFP_KERNEL);
 	if (!file)
 		return -ENOMEM;
+	/* misc_open() leaves the device there. */
+	file->dev = container_of(filp->private_data, struct test_device, misc);
 	mutex_init(&file->lock);
-	ret = test_attach(file);
+	ret = test_attach(file, &test_whole);
 	if (ret) {
 		kfree(file);
 		return gm_ret_to_errno(ret);
@@ -470,10 +494,10 @@ static int test_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-static unsigned long test_read_nr_free(void)
+static unsigned long test_read_nr_free(struct test_device *td)
 {
 	/* No interface for drivers: it is for people. Ask as they would. */
-	unsigned int nid = first_node(test_dev->registered_hnodes);
+	unsigned int nid = first_node(td->gm->registered_hnodes);
 	char path[64], text[32] = {};
 	struct file *f;
 	unsigned long value = 0;
@@ -490,15 +514,31 @@ static unsigned long test_read_nr_free(void)
 	return value;
 }
 
-static int test_replug(void)
+static int test_replug(struct test_device *td)
 {
-	unsigned int nid = first_node(test_dev->registered_hnodes);
+	unsigned int nid = first_node(td->gm->registered_hnodes);
 
 	if (nid < MAX_NUMNODES)
-		gm_dev_unregister_physmem(test_dev, nid);
-	return gm_ret_to_errno(gm_dev_register_physmem(test_dev, 0,
+		gm_dev_unregister_physmem(td->gm, nid);
+	return gm_ret_to_errno(gm_dev_register_physmem(td->gm, 0,
 						       (unsigned long)mem_mb *
 						       SZ_1M));
+}
+
+static int test_reattach(struct test_file *file,
+			 const struct test_gmem_range *range)
+{
+	int ret = GM_RET_PERM;
+
+	mutex_lock(&file->lock);
+	if (file->as)
+		gm_as_destroy(file->as);
+	file->as = NULL;
+	file->ctx = NULL;
+	if (current->mm == file->mm)
+		ret = test_attach(file, range);
+	mutex_unlock(&file->lock);
+	return gm_ret_to_errno(ret);
 }
 
 static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
@@ -509,8 +549,8 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	struct test_gmem_where where;
 	struct test_gmem_info info = {};
 	struct test_gmem_fail fail;
+	struct test_gmem_range range;
 	struct gm_mapping mapping;
-	int ret;
 
 	BUILD_BUG_ON(sizeof(struct gm_stats) > sizeof(stats));
 	switch (cmd) {
@@ -528,6 +568,8 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		where.ret = vm_object_lookup(file->mm, where.addr, &mapping);
 		where.flag = mapping.flag;
 		where.pfn = mapping.pfn;
+		where.hnid = gm_mapping_device(&mapping) ? (int)mapping.hnid :
+							   -1;
 		return copy_to_user(p, &where, sizeof(where)) ? -EFAULT : 0;
 	case TEST_GMEM_STATS:
 		if (!file->ctx)
@@ -536,8 +578,8 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return copy_to_user(p, &stats, sizeof(stats)) ? -EFAULT : 0;
 	case TEST_GMEM_INFO:
 		info.size = (u64)mem_mb * SZ_1M >> PAGE_SHIFT;
-		info.hnid = first_node(test_dev->registered_hnodes);
-		info.nr_free = test_read_nr_free();
+		info.hnid = first_node(file->dev->gm->registered_hnodes);
+		info.nr_free = test_read_nr_free(file->dev);
 		info.stale = atomic_read(&stale);
 		return copy_to_user(p, &info, sizeof(info)) ? -EFAULT : 0;
 	case TEST_GMEM_FAIL:
@@ -547,17 +589,13 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		atomic_set(&fail_enters, fail.enters);
 		return 0;
 	case TEST_GMEM_REPLUG:
-		return test_replug();
+		return test_replug(file->dev);
 	case TEST_GMEM_REATTACH:
-		mutex_lock(&file->lock);
-		if (file->as)
-			gm_as_destroy(file->as);
-		file->as = NULL;
-		file->ctx = NULL;
-		ret = current->mm == file->mm ? test_attach(file) :
-						GM_RET_PERM;
-		mutex_unlock(&file->lock);
-		return gm_ret_to_errno(ret);
+		return test_reattach(file, &test_whole);
+	case TEST_GMEM_RANGE:
+		if (copy_from_user(&range, p, sizeof(range)))
+			return -EFAULT;
+		return test_reattach(file, &range);
 	default:
 		return -ENOTTY;
 	}
@@ -570,60 +608,76 @@ static const struct file_operations test_fops = {
 	.unlocked_ioctl = test_ioctl,
 };
 
-static struct miscdevice test_misc = {
-	.minor = MISC_DYNAMIC_MINOR,
-	.name = "test_gmem",
-	.fops = &test_fops,
-	.mode = 0600,
-};
+static void test_device_remove(struct test_device *td)
+{
+	if (td->misc.fops)
+		misc_deregister(&td->misc);
+	if (td->gm)
+		WARN_ON(gm_dev_destroy(td->gm));
+	vfree(td->memory);
+}
+
+static int test_device_add(struct test_device *td, const char *name)
+{
+	unsigned long size = (unsigned long)mem_mb * SZ_1M;
+	int err;
+
+	td->memory = vmalloc(size);
+	if (!td->memory)
+		return -ENOMEM;
+	err = gm_ret_to_errno(gm_dev_create(&test_mmu, td,
+					    GM_DEV_CAP_REPLAYABLE, &td->gm));
+	if (!err)
+		err = gm_ret_to_errno(gm_dev_register_physmem(td->gm, 0, size));
+	if (err)
+		return err;
+	td->misc.minor = MISC_DYNAMIC_MINOR;
+	td->misc.name = name;
+	td->misc.mode = 0600;
+	td->misc.fops = &test_fops;
+	err = misc_register(&td->misc);
+	if (err)
+		td->misc.fops = NULL;
+	return err;
+}
+
+static void test_gmem_remove(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_DEVICES; i++)
+		test_device_remove(&test_devices[i]);
+	destroy_workqueue(test_wq);
+}
 
 static int __init test_gmem_init(void)
 {
-	int ret, err = -ENOMEM;
+	unsigned int i;
+	int err;
 
 	if (!gmem_is_enabled()) {
 		pr_err("GMEM is off; boot with gmem=on\n");
 		return -ENODEV;
 	}
-	test_memory = vmalloc((unsigned long)mem_mb * SZ_1M);
-	if (!test_memory)
-		return -ENOMEM;
 	test_wq = alloc_workqueue("test_gmem", WQ_UNBOUND, 0);
 	if (!test_wq)
-		goto err_memory;
-
-	ret = gm_dev_create(&test_mmu, NULL, GM_DEV_CAP_REPLAYABLE, &test_dev);
-	err = gm_ret_to_errno(ret);
-	if (err)
-		goto err_wq;
-	ret = gm_dev_register_physmem(test_dev, 0,
-				      (unsigned long)mem_mb * SZ_1M);
-	err = gm_ret_to_errno(ret);
-	if (err)
-		goto err_dev;
-	err = misc_register(&test_misc);
-	if (err)
-		goto err_dev;
+		return -ENOMEM;
+	for (i = 0; i < NR_DEVICES; i++) {
+		err = test_device_add(&test_devices[i], test_names[i]);
+		if (err) {
+			test_gmem_remove();
+			return err;
+		}
+	}
 	return 0;
-
-err_dev:
-	gm_dev_destroy(test_dev);
-err_wq:
-	destroy_workqueue(test_wq);
-err_memory:
-	vfree(test_memory);
-	return err;
 }
 module_init(test_gmem_init);
 
 static void __exit test_gmem_exit(void)
 {
-	misc_deregister(&test_misc);
-	WARN_ON(gm_dev_destroy(test_dev));
-	destroy_workqueue(test_wq);
-	vfree(test_memory);
+	test_gmem_remove();
 }
 module_exit(test_gmem_exit);
 
-MODULE_DESCRIPTION("GMEM device made of software");
+MODULE_DESCRIPTION("GMEM devices made of software");
 MODULE_LICENSE("GPL");

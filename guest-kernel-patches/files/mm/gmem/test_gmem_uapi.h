@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What tests ask of the GMEM device made of software, /dev/test_gmem.
+ * What tests ask of the GMEM devices made of software, /dev/test_gmem and
+ * /dev/test_gmem1.
  */
 #ifndef _TEST_GMEM_UAPI_H
 #define _TEST_GMEM_UAPI_H
@@ -35,12 +36,30 @@ struct test_gmem_op {
  * @flag: Out: GM_PAGE_*.
  * @ret: Out: enum gm_ret.
  * @pfn: Out: page number in the device's memory.
+ * @hnid: Out: the hnode it is on, or -1.
+ * @pad: Not used.
  */
 struct test_gmem_where {
 	__u64 addr;
 	__u32 flag;
 	__u32 ret;
 	__u64 pfn;
+	__s32 hnid;
+	__u32 pad;
+};
+
+/**
+ * struct test_gmem_range - an address space
+ * @start: First address.
+ * @end: One past the last.
+ * @mode: enum gm_mmu_mode.
+ * @pad: Not used.
+ */
+struct test_gmem_range {
+	__u64 start;
+	__u64 end;
+	__u32 mode;
+	__u32 pad;
 };
 
 /**
@@ -86,5 +105,7 @@ struct test_gmem_stats {
 #define TEST_GMEM_REPLUG	_IO('G', 0x08)
 /* Destroy and make anew the address space of this file. */
 #define TEST_GMEM_REATTACH	_IO('G', 0x09)
+/* The same, as it says. */
+#define TEST_GMEM_RANGE		_IOW('G', 0x0a, struct test_gmem_range)
 
 #endif /* _TEST_GMEM_UAPI_H */
