@@ -258,6 +258,12 @@ static void put_pages(struct page **pages)
 	}
 }
 
+/* These tests take pages that no process has: there is nothing to evict. */
+static void without_eviction(struct gm_dev *dev)
+{
+	list_first_entry(&dev->hnodes, struct gm_hnode, dev_link)->low = 0;
+}
+
 static void alloc_keeps_the_offset_in_the_block(struct kunit *test)
 {
 	struct gm_dev *dev = need_dev(test);
@@ -267,6 +273,7 @@ static void alloc_keeps_the_offset_in_the_block(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	KUNIT_ASSERT_EQ(test, GM_RET_SUCCESS,
 			gm_dev_register_physmem(dev, 0, SZ_8M));
+	without_eviction(dev);
 
 	/* In two pieces, and one contiguous aligned 2 MiB comes out. */
 	bitmap_set(t->want, 100, 300);
@@ -302,6 +309,7 @@ static void alloc_uses_the_last_page(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	KUNIT_ASSERT_EQ(test, GM_RET_SUCCESS,
 			gm_dev_register_physmem(dev, 0, SZ_2M));
+	without_eviction(dev);
 
 	/* One block takes the only chunk, another gets what it left. */
 	bitmap_set(t->want, 0, 12);
