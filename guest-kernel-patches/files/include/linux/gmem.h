@@ -37,6 +37,8 @@ struct device;
 struct gm_as;
 struct gm_context;
 struct gm_dev;
+struct seq_file;
+struct task_struct;
 struct vm_fault;
 
 /**
@@ -577,7 +579,8 @@ void munmap_in_peer_devices(struct mm_struct *mm, unsigned long start,
 			    unsigned long end);
 void gm_context_stats(struct gm_context *ctx, struct gm_stats *stats);
 
-/* For core MM */
+/* For core MM and procfs */
+int gm_proc_show(struct seq_file *m, struct task_struct *task);
 void gm_range_mremap(struct mm_struct *mm, unsigned long old,
 		     unsigned long new, unsigned long len);
 

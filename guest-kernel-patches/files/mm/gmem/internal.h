@@ -290,6 +290,9 @@ bool gm_unmap_range(struct gm_context *ctx, unsigned long start,
 		    unsigned long end);
 bool gm_range_is_mapped(struct gm_context *ctx, unsigned long start,
 			unsigned long end);
+void gm_count_mapped(struct gm_context *ctx, unsigned long start,
+		     unsigned long end, unsigned long *local,
+		     unsigned long *remote);
 void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 		    unsigned long end);
 
@@ -298,6 +301,7 @@ extern const struct mmu_interval_notifier_ops gm_notifier_ops;
 
 /* range.c */
 extern const struct gm_advice gm_no_advice;
+bool gm_advice_is_none(const struct gm_advice *advice);
 int gm_range_change(struct gm_as *as, unsigned long start, unsigned long end,
 		    const struct gm_change *change);
 struct gm_advice gm_range_lookup(struct gm_as *as, unsigned long addr,

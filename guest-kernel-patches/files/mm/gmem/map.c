@@ -143,6 +143,37 @@ bool gm_range_is_mapped(struct gm_context *ctx, unsigned long start,
 }
 
 /**
+ * gm_count_mapped - count what a context maps of a range
+ * @ctx: The context; map_lock of its address space held.
+ * @start: First address.
+ * @end: One past the last.
+ * @local: Out: pages of the device's memory.
+ * @remote: Out: pages of system memory.
+ */
+void gm_count_mapped(struct gm_context *ctx, unsigned long start,
+		     unsigned long end, unsigned long *local,
+		     unsigned long *remote)
+{
+	struct gm_block *block;
+	unsigned long index;
+
+	*local = 0;
+	*remote = 0;
+	xa_for_each_range(&ctx->blocks, index, block, start >> GM_BLOCK_SHIFT,
+			  (end - 1) >> GM_BLOCK_SHIFT) {
+		struct gm_window w = gm_block_clip(index, start, end);
+		unsigned int i = w.first;
+
+		for_each_set_bit_from(i, block->mapped, w.end) {
+			if (test_bit(i, block->local))
+				(*local)++;
+			else
+				(*remote)++;
+		}
+	}
+}
+
+/**
  * gm_unmap_range - take a range away from a context's device
  * @ctx: The context; map_lock of its address space held.
  * @start: First address, page aligned.

@@ -58,6 +58,11 @@ static bool gm_advice_equal(const struct gm_advice *a,
 	       a->pinned == b->pinned;
 }
 
+bool gm_advice_is_none(const struct gm_advice *advice)
+{
+	return gm_advice_equal(advice, &gm_no_advice);
+}
+
 static void gm_range_insert(struct gm_as *as, struct gm_range *range,
 			    unsigned long start, unsigned long last)
 {
@@ -159,7 +164,7 @@ static void gm_range_tidy(struct gm_as *as, unsigned long start,
 	range = gm_range_first(as, start, last);
 	while (range) {
 		next = gm_range_next(range, start, last);
-		if (gm_advice_equal(&range->advice, &gm_no_advice)) {
+		if (gm_advice_is_none(&range->advice)) {
 			gm_range_erase(as, range);
 		} else if (next && next->it.start == range->it.last + 1 &&
 			   gm_advice_equal(&range->advice, &next->advice)) {
@@ -340,7 +345,7 @@ void gm_range_mremap(struct mm_struct *mm, unsigned long old,
 			first = addr;
 			end = old + len;
 			change.advice = gm_range_lookup(as, addr, &first, &end);
-			if (!gm_advice_equal(&change.advice, &gm_no_advice))
+			if (!gm_advice_is_none(&change.advice))
 				gm_range_change(as, addr - old + new,
 						end - old + new, &change);
 		}
