@@ -24,9 +24,15 @@ bool Firmware::init()
         return false;
     }
     processor_.init();
+    if (hal::mmio_read(GMEMU_M_CAPS) & GMEMU_CAP_PEER &&
+        !peer_.init(FW_MEM_MAX, hal::mmio_read(GMEMU_M_DRAM_SIZE))) {
+        console::line("firmware: no local DRAM is left to be managed in peer mode");
+        return false;
+    }
     hal::mmio_write(GMEMU_M_FW_VERSION, FW_VERSION);
     hal::mmio_write(GMEMU_M_FW_STATUS, GMEMU_FW_RUNNING);
-    console::line(FW_NAME ", ", uint64_t{processor_.harts().cores()}, " harts");
+    console::line(FW_NAME ", ", uint64_t{processor_.harts().cores()}, " harts",
+                  peer_.enabled() ? ", peer mode" : "");
     return true;
 }
 
@@ -80,6 +86,10 @@ bool Firmware::handle(const gmemu_msg &message)
 {
     const uint32_t id = message.u.queue.queue;
 
+    if (peer::Manager::is_request(message.type)) {
+        handle_peer(message);
+        return true;
+    }
     switch (message.type) {
     case GMEMU_MSG_HELLO:
         greeted_ = major(message.u.hello.contract) == major(FW_CONTRACT);
@@ -105,6 +115,25 @@ bool Firmware::handle(const gmemu_msg &message)
     case GMEMU_MSG_CTX_DESTROY: return destroy_context(message);
     default: acknowledge(message.seq, GMEMU_FW_EINVAL); return true;
     }
+}
+
+void Firmware::handle_peer(const gmemu_msg &message)
+{
+    gmemu_msg answer = peer_.handle(message, message.type == GMEMU_MSG_PEER_CTX_DESTROY &&
+                                                   has_queues(message.u.peer.ctx));
+
+    answer.seq = message.seq;
+    mailbox_.send(answer);
+}
+
+bool Firmware::has_queues(uint32_t ctx)
+{
+    for (unsigned id = 0; id < GMEMU_MAX_QUEUES; id++) {
+        const Queue &queue = processor_.queue(id);
+        if (queue.state != Queue::State::free && queue.ctx == ctx)
+            return true;
+    }
+    return false;
 }
 
 uint32_t Firmware::create_queue(const gmemu_msg &message)
@@ -166,15 +195,7 @@ void Firmware::finish_destroys()
     drained = waiting;
 
     for (ContextDestroy &record : context_destroys_) {
-        bool busy = false;
-
-        if (!record.used || !mailbox_.can_send())
-            continue;
-        for (unsigned id = 0; id < GMEMU_MAX_QUEUES; id++) {
-            const Queue &queue = processor_.queue(id);
-            busy |= queue.state != Queue::State::free && queue.ctx == record.ctx;
-        }
-        if (busy)
+        if (!record.used || !mailbox_.can_send() || has_queues(record.ctx))
             continue;
         acknowledge(record.seq, GMEMU_FW_OK);
         record.used = false;

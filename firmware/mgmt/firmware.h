@@ -3,6 +3,7 @@
 #pragma once
 
 #include "mailbox.h"
+#include "peer/manager.h"
 #include "processor.h"
 
 namespace fw {
@@ -19,7 +20,9 @@ private:
     void receive();
     // False: there is no room to remember it now, ask again.
     bool handle(const gmemu_msg &message);
+    void handle_peer(const gmemu_msg &message);
     uint32_t create_queue(const gmemu_msg &message);
+    bool has_queues(uint32_t ctx);
     bool destroy_context(const gmemu_msg &message);
     void finish_destroys();
     void notify();
@@ -34,6 +37,7 @@ private:
 
     Processor processor_;
     Mailbox mailbox_;
+    peer::Manager peer_;
     ContextDestroy context_destroys_[16] = {};
     bool greeted_ = false;
 };

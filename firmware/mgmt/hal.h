@@ -16,6 +16,9 @@ void mmio_write(uint32_t offset, uint64_t value);
 void bus_read(uint64_t bus, void *dst, size_t bytes);
 void bus_write(uint64_t bus, const void *src, size_t bytes);
 
+// Local DRAM from an offset on.
+void *dram(uint64_t offset);
+
 // A process's memory, translated in a context on behalf of a queue.
 enum class Outcome : uint8_t {
     ok,

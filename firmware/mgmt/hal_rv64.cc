@@ -85,6 +85,8 @@ void bus_write(uint64_t bus, const void *src, size_t bytes)
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
+void *dram(uint64_t offset) { return reinterpret_cast<void *>(GMEMU_MGMT_DRAM + offset); }
+
 Outcome user_load16(Context context, uint64_t va, uint16_t &value)
 {
     enter(context);

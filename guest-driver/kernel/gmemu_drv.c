@@ -35,6 +35,8 @@ static const char * const gmemu_check_names[GMEMU_CHK_MAX] = {
 	[GMEMU_CHK_COPY_DESC] = "COPY_DESC: bad copy descriptor",
 	[GMEMU_CHK_PTE_RANGE] = "PTE_RANGE: page-table entry points out of local DRAM",
 	[GMEMU_CHK_CTX_LIVE] = "CTX_LIVE: context changed without invalidation",
+	[GMEMU_CHK_MGMT_DMA] = "MGMT_DMA: bad DMA command of the firmware",
+	[GMEMU_CHK_MGMT_INV] = "MGMT_INV: bad invalidation of the firmware",
 };
 
 static const char * const gmemu_error_names[] = {
@@ -165,7 +167,8 @@ void gmemu_note_violation(struct gmemu_device *gdev)
 	gdev->check_info = gmemu_read64(gdev, GMEMU_REG_CHECK_INFO);
 	gdev->check_code = code;
 	dev_err(gdev->drm.dev, "contract violation GMEMU_CHK_%s (context %u, address 0x%llx, %u so far)\n",
-		code < GMEMU_CHK_MAX ? gmemu_check_names[code] : "?", gdev->check_ctx,
+		code < GMEMU_CHK_MAX && gmemu_check_names[code] ? gmemu_check_names[code] : "?",
+		gdev->check_ctx,
 		gdev->check_info, gmemu_read(gdev, GMEMU_REG_CHECK_COUNT));
 	gmemu_write(gdev, GMEMU_REG_CHECK_CODE, 0);
 }

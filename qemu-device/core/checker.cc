@@ -25,6 +25,8 @@ const char *Checker::name(gmemu_check_code code)
     case GMEMU_CHK_COPY_DESC: return "GMEMU_CHK_COPY_DESC";
     case GMEMU_CHK_PTE_RANGE: return "GMEMU_CHK_PTE_RANGE";
     case GMEMU_CHK_CTX_LIVE: return "GMEMU_CHK_CTX_LIVE";
+    case GMEMU_CHK_MGMT_DMA: return "GMEMU_CHK_MGMT_DMA";
+    case GMEMU_CHK_MGMT_INV: return "GMEMU_CHK_MGMT_INV";
     case GMEMU_CHK_MAX: break;
     }
     return "GMEMU_CHK_?";

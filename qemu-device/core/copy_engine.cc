@@ -4,16 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "core_thread.h"
-#include "guest_copy.h"
 
 namespace gmemu {
 
 CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dram, Checker &checker,
                        DeviceErrors &errors, RunGate &gate)
-    : registers_(registers), host_(host), dram_(dram), checker_(checker), errors_(errors), gate_(gate)
+    : registers_(registers), host_(host), checker_(checker), errors_(errors), gate_(gate), transfer_(host, dram)
 {
     registers_.on_write(GMEMU_REG_COPY_BASE, [this](uint64_t value) {
         std::lock_guard lock(mutex_);
@@ -139,121 +137,6 @@ void CopyEngine::finish_descriptor()
     registers_.set(GMEMU_REG_COPY_GET, get_);
 }
 
-const char *CopyEngine::refuse(const gmemu_copy_desc &desc) const
-{
-    for (uint8_t byte : desc.reserved)
-        if (byte)
-            return "reserved byte is not zero";
-    const bool src_local = desc.flags & GMEMU_COPY_SRC_LOCAL;
-    const bool dst_local = desc.flags & GMEMU_COPY_DST_LOCAL;
-    if (desc.flags & ~(GMEMU_COPY_SRC_LOCAL | GMEMU_COPY_DST_LOCAL | GMEMU_COPY_IRQ))
-        return "reserved flag is set";
-    switch (desc.op) {
-    case GMEMU_COPY_OP_NOP:
-        return nullptr;
-    case GMEMU_COPY_OP_COPY:
-        if (src_local && !dram_.contains(DramOffset(desc.src), desc.len))
-            return "src is outside local DRAM";
-        if (desc.src + desc.len < desc.src)
-            return "address wraps around";
-        if (src_local == dst_local && desc.src < desc.dst + desc.len && desc.dst < desc.src + desc.len)
-            return "src and dst overlap";
-        break;
-    case GMEMU_COPY_OP_FILL:
-        if (desc.len % 8)
-            return "length of a fill is not a multiple of 8";
-        if (desc.dst % 8)
-            return "dst of a fill is not aligned to 8 bytes";
-        break;
-    case GMEMU_COPY_OP_FENCE:
-        if (desc.len)
-            return "length of a fence is not 0";
-        if (dst_local)
-            return "a fence goes to system memory";
-        if (desc.dst % 8)
-            return "dst of a fence is not aligned to 8 bytes";
-        return nullptr;
-    default:
-        return "unknown operation";
-    }
-    if (dst_local && !dram_.contains(DramOffset(desc.dst), desc.len))
-        return "dst is outside local DRAM";
-    if (desc.dst + desc.len < desc.dst)
-        return "address wraps around";
-    return nullptr;
-}
-
-uint64_t CopyEngine::step_bounced(const gmemu_copy_desc &desc, uint64_t done, uint64_t length)
-{
-    length = std::min(length, kBounce);
-    bounce_.resize(kBounce);
-    const std::span<std::byte> buffer(bounce_.data(), length);
-    const bool fill = desc.op == GMEMU_COPY_OP_FILL;
-    if (fill)
-        guest_fill(buffer.data(), desc.src, length);
-    else if (desc.flags & GMEMU_COPY_SRC_LOCAL)
-        guest_copy(buffer.data(), dram_.at(DramOffset(desc.src + done)), length);
-    else if (failed_at_ = BusAddr(desc.src + done); !host_.dma_read(failed_at_, buffer))
-        return 0;
-    if (desc.flags & GMEMU_COPY_DST_LOCAL)
-        guest_copy(dram_.at(DramOffset(desc.dst + done)), buffer.data(), length);
-    else if (failed_at_ = BusAddr(desc.dst + done); !host_.dma_write(failed_at_, buffer))
-        return 0;
-    return length;
-}
-
-uint64_t CopyEngine::step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit)
-{
-    uint64_t length = std::min({desc.len - done, limit, kChunk});
-    const bool fill = desc.op == GMEMU_COPY_OP_FILL;
-    // A revocation does not wait for host_.map(); what was mapped before it is not used.
-    const uint64_t revocations = revocations_.load();
-    Ref<HostMapping> source;
-    Ref<HostMapping> target;
-    std::unique_lock lock(mapping_mutex_, std::defer_lock);
-    auto usable = [&] {
-        lock.lock();
-        return revocations == revocations_.load();
-    };
-    const std::byte *src = nullptr;
-    std::byte *dst = nullptr;
-
-    if (desc.flags & GMEMU_COPY_DST_LOCAL) {
-        dst = dram_.at(DramOffset(desc.dst + done));
-    } else {
-        target = host_.map(BusAddr(desc.dst + done), length, true);
-        if (!target)
-            return step_bounced(desc, done, length);
-        length = std::min(length, target->length());
-        dst = target->base();
-    }
-    if (fill) {
-        // A mapping may end anywhere, the pattern may not.
-        length &= ~7ull;
-        if (!length)
-            return step_bounced(desc, done, std::min<uint64_t>(desc.len - done, 8));
-        if (!usable())
-            return kRevoked;
-        guest_fill(dst, desc.src, length);
-    } else {
-        if (desc.flags & GMEMU_COPY_SRC_LOCAL) {
-            src = dram_.at(DramOffset(desc.src + done));
-        } else {
-            source = host_.map(BusAddr(desc.src + done), length, false);
-            if (!source)
-                return step_bounced(desc, done, length);
-            length = std::min(length, source->length());
-            src = source->base();
-        }
-        if (!usable())
-            return kRevoked;
-        guest_copy(dst, src, length);
-    }
-    if (target)
-        target->mark_written();
-    return length;
-}
-
 void CopyEngine::fence(const gmemu_copy_desc &desc)
 {
     gmemu_copy_fence record{};
@@ -292,7 +175,7 @@ bool CopyEngine::work(uint64_t budget)
             }
             have_ = true;
             done_ = 0;
-            if (const char *why = refuse(desc_)) {
+            if (const char *why = transfer_.refuse(desc_)) {
                 failed_++;
                 checker_.violation(GMEMU_CHK_COPY_DESC, ContextId(0), get_,
                                    fmt::format("copy descriptor {} (op {} flags {:#x} src {:#x} dst {:#x} len {:#x}): {}", get_,
@@ -315,12 +198,12 @@ bool CopyEngine::work(uint64_t budget)
         }
         if (budget == 0)
             return true;
-        const uint64_t moved = step(desc_, done_, budget < 8 ? 8 : budget);
-        if (moved == kRevoked)
+        const uint64_t moved = transfer_.step(desc_, done_, budget < 8 ? 8 : budget);
+        if (moved == CopyTransfer::kRevoked)
             continue;
         if (!moved) {
             failed_++;
-            errors_.raise(GMEMU_ERR_DMA, failed_at_.value);
+            errors_.raise(GMEMU_ERR_DMA, transfer_.failed_at().value);
             finish_descriptor();
             continue;
         }
@@ -355,13 +238,6 @@ void CopyEngine::run()
         }
         gate_.leave();
     }
-}
-
-void CopyEngine::revoke()
-{
-    revocations_.fetch_add(1);
-    // A copy in progress holds the lock for at most one chunk.
-    std::lock_guard lock(mapping_mutex_);
 }
 
 void CopyEngine::reset()

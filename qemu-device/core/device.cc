@@ -26,6 +26,8 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
         return fmt::format("dram={} bytes: local DRAM that is a BAR (coherent=on) must be a power of two", config.dram_size);
     if (config.dram && reinterpret_cast<uintptr_t>(config.dram) % kPageSize)
         return "the memory for local DRAM is not aligned to 4 KiB";
+    if (config.peer > 1)
+        return fmt::format("peer={}: must be 0 (off) or 1 (on)", config.peer);
     if (config.replayable != 1 || config.reserved != 0)
         return "replayable must be 1 and reserved 0";
     return {};
@@ -38,8 +40,8 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
       faults_(config.cores, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
       mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
       invalidator_(registers_, host_, mmu_, faults_),
-      copy_(registers_, host_, dram_, checker_, errors_, engine_gate_),
-      mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, faults_, errors_, harts_)
+      copy_(registers_, host_, dram_, checker_, errors_, engine_gate_), mgmt_dma_(host_, dram_, mmu_, checker_, errors_),
+      mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, mgmt_dma_, faults_, errors_, harts_)
 {
     AsymmetricBarrier::init();
     engine_gate_.hold(HoldReason::kDisabled);
@@ -84,10 +86,13 @@ void Device::attach_registers(const gmemu_config &config)
         caps |= GMEMU_CAP_CHECKER;
     if (config.dram)
         caps |= GMEMU_CAP_COHERENT;
+    if (config.peer)
+        caps |= GMEMU_CAP_PEER;
     registers_.set_reset(GMEMU_REG_CAPS, caps);
     registers_.set_reset(GMEMU_REG_CORES, config.cores);
     registers_.set_reset(GMEMU_REG_DRAM_SIZE, config.dram_size);
-    registers_.set_reset(GMEMU_REG_DRAM_RESERVED, kFirmwareReserved);
+    // A peer keeps all of it, and says itself how much it can hold.
+    registers_.set_reset(GMEMU_REG_DRAM_RESERVED, config.peer ? config.dram_size : kFirmwareReserved);
     registers_.set_reset(GMEMU_REG_CHECK_MODE, config.check);
 
     registers_.on_read(GMEMU_REG_STATUS, [this]() -> uint64_t {
@@ -214,6 +219,7 @@ void Device::reset()
     mmu_.shootdown(TlbMatch{});
     copy_.reset();
     counters_.reset();
+    mgmt_dma_.reset();
     faults_.reset();
     doorbells_.reset();
     mgmt_registers_.reset();
@@ -266,6 +272,7 @@ void Device::set_bus_master(bool enabled)
     // New mappings are refused from here on; take away those that exist.
     mmu_.shootdown(TlbMatch{});
     copy_.revoke();
+    mgmt_dma_.revoke();
 }
 
 void Device::dma_revoke(BusAddr bus, uint64_t size)
@@ -276,6 +283,7 @@ void Device::dma_revoke(BusAddr bus, uint64_t size)
     match.size = size;
     mmu_.shootdown(match);
     copy_.revoke();
+    mgmt_dma_.revoke();
 }
 
 void Device::stats(gmemu_core_stats &stats) const
@@ -290,7 +298,7 @@ void Device::stats(gmemu_core_stats &stats) const
     stats.invalidations = invalidator_.commands();
     stats.walks = mmu_.walks();
     stats.l2_hits = mmu_.l2_hits();
-    stats.copy_bytes = copy_.bytes();
+    stats.copy_bytes = copy_.bytes() + mgmt_dma_.bytes();
     stats.violations = checker_.total();
 }
 

@@ -24,6 +24,7 @@
 #include "host.h"
 #include "invalidator.h"
 #include "mailbox.h"
+#include "mgmt_dma.h"
 #include "mgmt_hart.h"
 #include "mgmt_irq.h"
 #include "mgmt_registers.h"
@@ -87,6 +88,7 @@ private:
     Auditor auditor_;
     Invalidator invalidator_;
     CopyEngine copy_;
+    MgmtDma mgmt_dma_;
     std::vector<std::unique_ptr<ComputeHart>> harts_;
     MgmtRegisters mgmt_registers_;
     std::unique_ptr<MgmtHart> mgmt_;

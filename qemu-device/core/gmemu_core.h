@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* Raised when a struct or a function's meaning changes; checked at create. */
-#define GMEMU_CORE_ABI 2u
+#define GMEMU_CORE_ABI 3u
 
 struct gmemu_core;
 
@@ -78,6 +78,8 @@ struct gmemu_config {
 	 * access at any time. NULL: the core has memory of its own, which only it can reach.
 	 */
 	void *dram;
+	uint32_t peer; /* 1: local DRAM and page tables are the firmware's (GMEMU_CAP_PEER) */
+	uint32_t reserved1;
 };
 
 /*
@@ -125,7 +127,7 @@ struct gmemu_core_stats {
 	uint64_t invalidations;
 	uint64_t walks;
 	uint64_t l2_hits;
-	uint64_t copy_bytes;
+	uint64_t copy_bytes; /* by the copy engine and by firmware */
 	uint64_t violations; /* contract checker */
 };
 void gmemu_core_get_stats(struct gmemu_core *core, struct gmemu_core_stats *stats);

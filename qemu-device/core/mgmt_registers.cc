@@ -27,6 +27,7 @@ bool MgmtRegisters::read(uint64_t offset, uint64_t &value)
     case GMEMU_M_CORES: value = harts_.size(); return true;
     case GMEMU_M_DRAM_SIZE: value = registers_.value(GMEMU_REG_DRAM_SIZE); return true;
     case GMEMU_M_TIMESTAMP: value = clock_.now_ns(); return true;
+    case GMEMU_M_CAPS: value = registers_.value(GMEMU_REG_CAPS); return true;
     case GMEMU_M_CONTRACT: value = registers_.value(GMEMU_REG_VERSION); return true;
     case GMEMU_M_FW_STATUS: value = registers_.value(GMEMU_REG_FW_STATUS); return true;
     case GMEMU_M_FW_VERSION: value = registers_.value(GMEMU_REG_FW_VERSION); return true;
@@ -43,7 +44,7 @@ bool MgmtRegisters::read(uint64_t offset, uint64_t &value)
     case GMEMU_M_F2H_PUT: value = registers_.value(GMEMU_REG_F2H_PUT); return true;
     case GMEMU_M_F2H_GET: value = registers_.value(GMEMU_REG_F2H_GET); return true;
     case GMEMU_M_HART_EVENTS: value = hart_events_.load(); return true;
-    default: return false;
+    default: return dma_.read(offset, value);
     }
 }
 
@@ -69,7 +70,7 @@ bool MgmtRegisters::write(uint64_t offset, uint64_t value)
     case GMEMU_M_F2H_PUT: mailbox_.set_f2h_put(value); return true;
     case GMEMU_M_HART_EVENTS: hart_events_.fetch_and(~value); return true;
     case GMEMU_M_QP_FORGET: faults_.forget_queue(QueueId(static_cast<uint32_t>(value))); return true;
-    default: return false;
+    default: return dma_.write(offset, value);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "fault_unit.h"
 #include "host.h"
 #include "mailbox.h"
+#include "mgmt_dma.h"
 #include "mgmt_irq.h"
 #include "registers.h"
 
@@ -23,10 +24,10 @@ namespace gmemu {
 class MgmtRegisters {
 public:
     MgmtRegisters(RegisterFile &registers, const Host &host, const DeviceClock &clock, MgmtIrq &irq,
-                  Doorbells &doorbells, Mailbox &mailbox, FaultUnit &faults, DeviceErrors &errors,
+                  Doorbells &doorbells, Mailbox &mailbox, MgmtDma &dma, FaultUnit &faults, DeviceErrors &errors,
                   const std::vector<std::unique_ptr<ComputeHart>> &harts)
         : registers_(registers), host_(host), clock_(clock), irq_(irq), doorbells_(doorbells), mailbox_(mailbox),
-          faults_(faults), errors_(errors), harts_(harts)
+          dma_(dma), faults_(faults), errors_(errors), harts_(harts)
     {
     }
 
@@ -49,6 +50,7 @@ private:
     MgmtIrq &irq_;
     Doorbells &doorbells_;
     Mailbox &mailbox_;
+    MgmtDma &dma_;
     FaultUnit &faults_;
     DeviceErrors &errors_;
     const std::vector<std::unique_ptr<ComputeHart>> &harts_;

@@ -70,7 +70,7 @@
 #define GMEMU_REG_CAPS 0x0008u /* RO, 64 bit: GMEMU_CAP_* */
 #define GMEMU_CAP_REPLAYABLE GMEMU_BIT64(0)
 #define GMEMU_CAP_COHERENT GMEMU_BIT64(1) /* local DRAM is BAR2 */
-#define GMEMU_CAP_PEER GMEMU_BIT64(2)
+#define GMEMU_CAP_PEER GMEMU_BIT64(2) /* local DRAM and its page tables are the firmware's */
 #define GMEMU_CAP_VECTOR GMEMU_BIT64(3)
 #define GMEMU_CAP_WALK_X86 GMEMU_BIT64(4)
 #define GMEMU_CAP_CHECKER GMEMU_BIT64(5)
@@ -138,6 +138,8 @@ enum gmemu_check_code {
 	GMEMU_CHK_COPY_DESC = 12, /* copy descriptor malformed or out of local DRAM */
 	GMEMU_CHK_PTE_RANGE = 13, /* leaf or table pointer outside local DRAM */
 	GMEMU_CHK_CTX_LIVE = 14, /* context entry changed or table moved without invalidation */
+	GMEMU_CHK_MGMT_DMA = 60, /* the firmware's DMA command malformed, out of local DRAM, or given while one runs */
+	GMEMU_CHK_MGMT_INV = 61, /* the firmware's invalidation malformed, or given while one runs */
 	GMEMU_CHK_MAX
 };
 
@@ -402,21 +404,59 @@ enum gmemu_msg_type {
 	GMEMU_MSG_QUEUE_DESTROY = 3, /* queue: harts are stopped, then ACK */
 	GMEMU_MSG_CTX_DESTROY = 4, /* ctx: as QUEUE_DESTROY for all queues of the context */
 	GMEMU_MSG_PING = 5,
+	/* the same, with GMEMU_CAP_PEER; each is answered by PEER_ACK with the same seq */
+	GMEMU_MSG_PEER_CTX_CREATE = 16, /* peer.ctx: an empty address space; peer_ack.root */
+	GMEMU_MSG_PEER_CTX_DESTROY = 17, /* peer.ctx: and all it holds; it has no queues any more */
+	GMEMU_MSG_PEER_VA_ALLOC = 18, /* peer: ctx, va, size, prot */
+	GMEMU_MSG_PEER_VA_FREE = 19, /* peer: ctx, va, size */
+	GMEMU_MSG_PEER_MAP = 20, /* peer */
+	GMEMU_MSG_PEER_UNMAP = 21, /* peer, prot is 0 */
+	GMEMU_MSG_PEER_QUERY = 22, /* peer.ctx: that context; GMEMU_PEER_ALL: the device */
 	/* firmware to host */
 	GMEMU_MSG_ACK = 64, /* ack */
 	GMEMU_MSG_COMPLETION = 65, /* queue: packets completed, signals may have changed */
 	GMEMU_MSG_QUEUE_ERROR = 66, /* queue_error: the queue has stopped */
 	GMEMU_MSG_LOG = 67, /* text */
+	GMEMU_MSG_PEER_ACK = 80, /* peer_ack */
 };
 
-/* Status in ACK. */
+/* Status in ACK and PEER_ACK. */
 enum gmemu_fw_result {
 	GMEMU_FW_OK = 0,
 	GMEMU_FW_EINVAL = 1,
 	GMEMU_FW_ENOENT = 2,
 	GMEMU_FW_EBUSY = 3,
 	GMEMU_FW_EVERSION = 4,
+	/* of the messages PEER_* */
+	GMEMU_FW_EPEER = 16, /* the device was made without peer mode */
+	GMEMU_FW_ENOCTX = 17, /* the context has no peer address space */
+	GMEMU_FW_EALIGN = 18, /* va, size or bus is not a multiple of 4 KiB */
+	GMEMU_FW_ERANGE = 19, /* size is 0 or too large, or the range ends beyond 2^48 */
+	GMEMU_FW_EEXIST = 20, /* VMAs overlap, memory is held already, or there is such a context */
+	GMEMU_FW_ENOVMA = 21, /* no VMA covers the whole range */
+	GMEMU_FW_EPROT = 22, /* more access than the VMA allows */
+	GMEMU_FW_ENOMEM = 23, /* no local DRAM left for data */
+	GMEMU_FW_ENOTABLE = 24, /* no local DRAM left for page tables or VMAs */
+	GMEMU_FW_EMANY = 25, /* too many contexts, or too many VMAs in this one */
+	GMEMU_FW_ENOTHELD = 26, /* to be copied back, but no memory is held there */
+	GMEMU_FW_EDMA = 27, /* a copy failed: bus is no memory */
 };
+
+/* Peer mode: access, in peer.prot. W needs R, ATOMIC needs W. */
+#define GMEMU_PEER_R GMEMU_BIT(0)
+#define GMEMU_PEER_W GMEMU_BIT(1)
+#define GMEMU_PEER_X GMEMU_BIT(2)
+#define GMEMU_PEER_ATOMIC GMEMU_BIT(3)
+
+/* Peer mode: how to map and unmap, in peer.flags. */
+#define GMEMU_PEER_COPY GMEMU_BIT(0) /* MAP: from bus; UNMAP: to bus */
+#define GMEMU_PEER_REMOTE GMEMU_BIT(1) /* MAP: the system memory at bus, hold nothing */
+#define GMEMU_PEER_KEEP GMEMU_BIT(2) /* UNMAP: take the access away, hold the memory and its content */
+
+#define GMEMU_PEER_ALL 0xffffffffu
+#define GMEMU_PEER_MAX_SIZE 0x200000u /* bytes of one MAP, or of one UNMAP with COPY */
+#define GMEMU_PEER_MAX_CONTEXTS 1024u
+#define GMEMU_PEER_MAX_VMAS 4096u /* of one context */
 
 enum gmemu_queue_error_code {
 	GMEMU_QERR_NONE = 0,
@@ -456,6 +496,25 @@ struct gmemu_msg {
 			uint32_t fw_version; /* for HELLO */
 			uint32_t cores; /* for HELLO */
 		} ack;
+		struct {
+			uint32_t ctx;
+			uint32_t prot; /* GMEMU_PEER_R, ... */
+			uint64_t va;
+			uint64_t size; /* bytes */
+			uint64_t bus; /* contiguous, with COPY or REMOTE; else 0 */
+			uint32_t flags; /* GMEMU_PEER_COPY, ... */
+			uint32_t reserved;
+		} peer;
+		struct {
+			uint32_t status; /* enum gmemu_fw_result */
+			uint32_t contexts; /* for QUERY of the device */
+			uint64_t root; /* for CTX_CREATE: what the context entry's root is to be */
+			uint64_t total_pages; /* for QUERY: 4 KiB pages of local DRAM firmware hands out */
+			uint64_t free_pages; /* for QUERY: those of them that nobody has */
+			uint64_t held_pages; /* for QUERY: with content of the context, or of all */
+			uint32_t table_pages; /* for QUERY: page tables and VMAs of the context, or of all */
+			uint32_t vmas; /* for QUERY: of the context, or of all */
+		} peer_ack;
 		struct {
 			uint32_t queue;
 			uint32_t ctx;
@@ -678,6 +737,7 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_M_FW_STATUS 0x020u /* RW: as GMEMU_REG_FW_STATUS; firmware writes RUNNING or CRASHED */
 #define GMEMU_M_FW_VERSION 0x028u /* RW */
 #define GMEMU_M_CONSOLE 0x030u /* WO: one character of the log; newline ends a line */
+#define GMEMU_M_CAPS 0x038u /* RO: as GMEMU_REG_CAPS */
 #define GMEMU_M_IRQ_PENDING 0x040u /* RO: GMEMU_MIRQ_* */
 #define GMEMU_M_IRQ_ACK 0x048u /* W1C */
 #define GMEMU_M_H2F_BASE 0x080u /* RO: bus address */
@@ -690,6 +750,24 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_M_F2H_GET 0x0b8u /* RO */
 #define GMEMU_M_HART_EVENTS 0x0c0u /* RW1C: bit n: hart n halted since cleared */
 #define GMEMU_M_QP_FORGET 0x0c8u /* WO: queue; its faults (engine QP) are no longer outstanding, nor cancelled */
+/*
+ * DMA of the firmware: write the operands, then DMA_CMD; read DMA_CMD until BUSY is
+ * clear. INV takes translations of a context away: it is complete when INV_CMD
+ * reads 0. A read may be held back for a bounded time while a command is under way.
+ */
+#define GMEMU_M_DMA_SRC 0x0d0u /* RW: DRAM offset or bus address; FILL: the 64-bit pattern */
+#define GMEMU_M_DMA_DST 0x0d8u /* RW: DRAM offset or bus address */
+#define GMEMU_M_DMA_LEN 0x0e0u /* RW: bytes */
+#define GMEMU_M_DMA_CMD 0x0e8u /* write: OP and flags, starts; read: BUSY, FAILED */
+#define GMEMU_M_INV_VA 0x0f0u /* RW: first byte, 4 KiB aligned */
+#define GMEMU_M_INV_CMD 0x0f8u /* write: context and pages, starts; read: 1 while under way */
+#define GMEMU_M_DMA_OP_MASK 0xffull /* enum gmemu_copy_op: COPY or FILL */
+#define GMEMU_M_DMA_FLAGS_SHIFT 8 /* GMEMU_COPY_SRC_LOCAL, GMEMU_COPY_DST_LOCAL */
+#define GMEMU_M_DMA_FLAGS_MASK 0xff00ull
+#define GMEMU_M_DMA_BUSY GMEMU_BIT64(0)
+#define GMEMU_M_DMA_FAILED GMEMU_BIT64(1) /* the last one was refused, or met no memory */
+#define GMEMU_M_INV_CTX_MASK 0xffffull
+#define GMEMU_M_INV_PAGES_SHIFT 16 /* 0: the whole context and its cached context entry */
 #define GMEMU_M_DOORBELL_PENDING(w) (0x100u + 8u * (w)) /* RW1C: 256 bits */
 #define GMEMU_M_DOORBELL(q) (0x1000u + 8u * (q)) /* RO: last value written */
 #define GMEMU_M_HART(n) (0x10000u + 0x200u * (n)) /* block of hart n */

@@ -60,6 +60,7 @@ struct GmemuState {
     uint64_t chaos_seed;
     bool replayable;
     bool coherent;
+    bool peer;
 
     struct gmemu_core *core; /* NULL once unplugged; written under the BQL */
     unsigned int in_mmio; /* MMIO handlers inside the core, atomic */
@@ -438,6 +439,7 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
         .dram_size = s->dram_size,
         .chaos_seed = s->chaos_seed,
         .replayable = s->replayable,
+        .peer = s->peer,
     };
     const char *reason = NULL;
     sigset_t signals;
@@ -567,6 +569,7 @@ static const Property gmemu_properties[] = {
     DEFINE_PROP_UINT64("chaos", GmemuState, chaos_seed, 0),
     DEFINE_PROP_BOOL("replayable", GmemuState, replayable, true),
     DEFINE_PROP_BOOL("coherent", GmemuState, coherent, false),
+    DEFINE_PROP_BOOL("peer", GmemuState, peer, false),
 };
 
 static void gmemu_class_init(ObjectClass *klass, void *data)

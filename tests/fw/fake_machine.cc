@@ -2,6 +2,7 @@
 #include "fake_machine.h"
 
 #include <stdexcept>
+#include <utility>
 
 namespace {
 
@@ -9,7 +10,10 @@ FakeMachine *the_machine;
 
 } // namespace
 
-FakeMachine::FakeMachine(uint32_t cores) : harts(cores) { the_machine = this; }
+FakeMachine::FakeMachine(uint32_t cores, uint64_t peer_dram) : harts(cores), dram(peer_dram / 8)
+{
+    the_machine = this;
+}
 
 FakeMachine::~FakeMachine() { the_machine = nullptr; }
 
@@ -104,6 +108,11 @@ uint64_t FakeMachine::mmio_read(uint32_t offset)
     switch (offset) {
     case GMEMU_M_CORES: return harts.size();
     case GMEMU_M_TIMESTAMP: return now;
+    case GMEMU_M_DRAM_SIZE: return dram.size() * 8;
+    case GMEMU_M_CAPS: return GMEMU_CAP_REPLAYABLE | (dram.empty() ? 0 : GMEMU_CAP_PEER);
+    // Busy when it is looked at first.
+    case GMEMU_M_DMA_CMD: return std::exchange(dma_status_, dma_status_ & ~GMEMU_M_DMA_BUSY);
+    case GMEMU_M_INV_CMD: return 0;
     case GMEMU_M_CONTRACT: return contract;
     case GMEMU_M_IRQ_PENDING: return pending;
     case GMEMU_M_H2F_BASE: return h2f_bus;
@@ -149,6 +158,12 @@ void FakeMachine::mmio_write(uint32_t offset, uint64_t value)
     switch (offset) {
     case GMEMU_M_FW_STATUS: fw_status = value; break;
     case GMEMU_M_FW_VERSION: break;
+    case GMEMU_M_DMA_SRC: dma_src_ = value; break;
+    case GMEMU_M_DMA_DST: dma_dst_ = value; break;
+    case GMEMU_M_DMA_LEN: dma_len_ = value; break;
+    case GMEMU_M_DMA_CMD: dma(value); break;
+    case GMEMU_M_INV_VA: inv_va_ = value; break;
+    case GMEMU_M_INV_CMD: invalidate(value); break;
     case GMEMU_M_CONSOLE: console += static_cast<char>(value); break;
     case GMEMU_M_IRQ_ACK: pending &= ~value; break;
     case GMEMU_M_H2F_GET: h2f_get_ = static_cast<uint32_t>(value); break;
@@ -157,6 +172,69 @@ void FakeMachine::mmio_write(uint32_t offset, uint64_t value)
     case GMEMU_M_QP_FORGET: forgotten.push_back(static_cast<uint32_t>(value)); break;
     default: throw std::logic_error("write of an unknown register");
     }
+}
+
+void FakeMachine::dma(uint64_t command)
+{
+    const uint64_t op = command & GMEMU_M_DMA_OP_MASK;
+    const uint64_t flags = (command & GMEMU_M_DMA_FLAGS_MASK) >> GMEMU_M_DMA_FLAGS_SHIFT;
+    const auto end = [&](uint64_t address, uint64_t flag) {
+        if (!(flags & flag))
+            return bus(address, dma_len_);
+        if (address % page_size || address + dma_len_ > dram.size() * 8)
+            throw std::logic_error("DMA outside of local DRAM");
+        return dram_bytes(address);
+    };
+
+    if (dma_status_ & GMEMU_M_DMA_BUSY)
+        throw std::logic_error("DMA started while one runs");
+    dma_status_ = GMEMU_M_DMA_BUSY;
+    if (!dma_left || (!(flags & GMEMU_COPY_SRC_LOCAL) && op == GMEMU_COPY_OP_COPY && dma_src_ < data_bus) ||
+        (!(flags & GMEMU_COPY_DST_LOCAL) && dma_dst_ < data_bus)) {
+        dma_status_ |= GMEMU_M_DMA_FAILED;
+        return;
+    }
+    dma_left--;
+    uint8_t *to = end(dma_dst_, GMEMU_COPY_DST_LOCAL);
+    if (op == GMEMU_COPY_OP_COPY)
+        std::memcpy(to, end(dma_src_, GMEMU_COPY_SRC_LOCAL), dma_len_);
+    else if (op == GMEMU_COPY_OP_FILL && dma_src_ == 0)
+        std::memset(to, 0, dma_len_);
+    else
+        throw std::logic_error("unknown DMA command");
+}
+
+void FakeMachine::invalidate(uint64_t command)
+{
+    const auto ctx = static_cast<uint32_t>(command & GMEMU_M_INV_CTX_MASK);
+    const uint64_t size = (command >> GMEMU_M_INV_PAGES_SHIFT) * page_size;
+
+    invalidations++;
+    std::erase_if(tlb_, [&](const auto &entry) {
+        return entry.first.first == ctx &&
+               (size == 0 || (entry.first.second >= inv_va_ && entry.first.second - inv_va_ < size));
+    });
+}
+
+uint64_t FakeMachine::translate(uint32_t ctx, uint64_t root, uint64_t va)
+{
+    va &= ~(page_size - 1);
+    if (const auto cached = tlb_.find({ctx, va}); cached != tlb_.end())
+        return cached->second;
+    uint64_t entry = root;
+    for (int level = GMEMU_PT_LEVELS - 1; level >= 0; level--) {
+        if (!(entry & GMEMU_PTE_V))
+            return 0;
+        if (!(entry & GMEMU_PTE_LOCAL) || entry & GMEMU_PTE_LEAF)
+            throw std::logic_error("a table that is none");
+        entry = dram.at((entry & GMEMU_PTE_ADDR_MASK) / 8 +
+                        (va >> GMEMU_PT_SHIFT(level)) % GMEMU_PT_ENTRIES);
+    }
+    if (!(entry & GMEMU_PTE_V))
+        return 0;
+    if (!(entry & GMEMU_PTE_LEAF) || entry & GMEMU_PTE_RESERVED_MASK)
+        throw std::logic_error("a leaf that is none");
+    return tlb_[{ctx, va}] = entry;
 }
 
 uint8_t *FakeMachine::bus(uint64_t address, size_t bytes)
@@ -213,6 +291,8 @@ void bus_write(uint64_t bus, const void *src, size_t bytes)
 {
     std::memcpy(machine().bus(bus, bytes), src, bytes);
 }
+
+void *dram(uint64_t offset) { return machine().dram_bytes(offset); }
 
 Outcome user_load16(Context, uint64_t va, uint16_t &value) { return load(va, value); }
 

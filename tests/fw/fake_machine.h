@@ -19,7 +19,8 @@
 
 class FakeMachine {
 public:
-    explicit FakeMachine(uint32_t cores);
+    // peer_dram: bytes of local DRAM of a device in peer mode; 0: it is not.
+    explicit FakeMachine(uint32_t cores, uint64_t peer_dram = 0);
     ~FakeMachine();
     FakeMachine(const FakeMachine &) = delete;
     FakeMachine &operator=(const FakeMachine &) = delete;
@@ -77,6 +78,15 @@ public:
     std::vector<uint32_t> forgotten; // queues, by GMEMU_M_QP_FORGET
     std::string console;
 
+    // Peer mode: local DRAM, what the device cached of page tables in it, and DMA.
+    static constexpr uint64_t data_bus = 0x40000, data_bytes = 8u << 20;
+    std::vector<uint64_t> dram;
+    uint8_t *dram_bytes(uint64_t offset) { return reinterpret_cast<uint8_t *>(dram.data()) + offset; }
+    // The leaf a hart would use for va, which stays cached until it is invalidated; 0: none.
+    uint64_t translate(uint32_t ctx, uint64_t root, uint64_t va);
+    unsigned dma_left = ~0u; // so many DMA commands succeed, the others fail
+    unsigned invalidations = 0;
+
     // ---- for the HAL
     uint64_t mmio_read(uint32_t offset);
     void mmio_write(uint32_t offset, uint64_t value);
@@ -88,8 +98,13 @@ private:
     static constexpr uint64_t h2f_bus = 0x10000, f2h_bus = 0x20000;
     static constexpr uint32_t h2f_log2 = 6;
 
+    void dma(uint64_t command);
+    void invalidate(uint64_t command);
+
     std::map<uint64_t, Page> pages_;
-    std::vector<uint8_t> memory_ = std::vector<uint8_t>(0x40000);
+    std::map<std::pair<uint32_t, uint64_t>, uint64_t> tlb_;
+    uint64_t dma_src_ = 0, dma_dst_ = 0, dma_len_ = 0, dma_status_ = 0, inv_va_ = 0;
+    std::vector<uint8_t> memory_ = std::vector<uint8_t>(data_bus + data_bytes);
     std::array<uint64_t, 4> doorbells_ = {};
     uint64_t hart_events_ = 0;
     uint32_t h2f_put_ = 0, h2f_get_ = 0, f2h_put_ = 0, f2h_get_ = 0;

@@ -15,6 +15,7 @@ static gmemu_config config_of(const MachineOptions &options)
     config.chaos_seed = options.chaos;
     config.replayable = 1;
     config.dram = options.local;
+    config.peer = options.peer;
     return config;
 }
 

@@ -26,6 +26,7 @@ struct MachineOptions {
     uint64_t chaos = 0;
     uint32_t ring_log2 = 4;  // fault ring
     std::byte *local = nullptr;  // memory for local DRAM that the CPU sees as well
+    bool peer = false;
     bool enable = true;      // set up context table and fault ring, CTRL.ENABLE
     gmemu::AuditTimes times{};
 };

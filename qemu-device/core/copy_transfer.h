@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Moves the bytes of a copy descriptor, in pieces. Who gives the descriptors,
+// and when, is the business of the engine that owns the transfer.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "dram.h"
+#include "host.h"
+
+namespace gmemu {
+
+class CopyTransfer {
+public:
+    CopyTransfer(const Host &host, const Dram &dram) : host_(host), dram_(dram) {}
+
+    // What is wrong with a descriptor, or null.
+    const char *refuse(const gmemu_copy_desc &desc) const;
+
+    // Copies or fills from byte @done on, at most @limit bytes (a fill: at least 8). The
+    // number moved; 0: failed at failed_at(); kRevoked: nothing was done, try again.
+    static constexpr uint64_t kRevoked = ~0ull;
+    uint64_t step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit);
+    BusAddr failed_at() const { return failed_at_; }
+
+    // Waits until no mapping of before is in use. From any thread.
+    void revoke();
+
+private:
+    static constexpr uint64_t kChunk = 1ull << 20;
+    static constexpr uint64_t kBounce = 64ull << 10;
+
+    uint64_t step_bounced(const gmemu_copy_desc &desc, uint64_t done, uint64_t length);
+
+    const Host &host_;
+    const Dram &dram_;
+    std::mutex mapping_mutex_;  // held while mappings are used, not while they are made
+    std::atomic<uint64_t> revocations_{0};
+    std::vector<std::byte> bounce_;
+    BusAddr failed_at_{};
+};
+
+}  // namespace gmemu

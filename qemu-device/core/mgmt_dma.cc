@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "mgmt_dma.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace gmemu {
+
+bool MgmtDma::read(uint64_t offset, uint64_t &value)
+{
+    switch (offset) {
+    case GMEMU_M_DMA_SRC: value = src_; return true;
+    case GMEMU_M_DMA_DST: value = dst_; return true;
+    case GMEMU_M_DMA_LEN: value = len_; return true;
+    case GMEMU_M_DMA_CMD:
+        work();
+        value = (busy_ ? GMEMU_M_DMA_BUSY : 0) | (failed_ ? GMEMU_M_DMA_FAILED : 0);
+        return true;
+    case GMEMU_M_INV_VA: value = inv_va_; return true;
+    case GMEMU_M_INV_CMD: value = invalidating(); return true;
+    default: return false;
+    }
+}
+
+bool MgmtDma::write(uint64_t offset, uint64_t value)
+{
+    switch (offset) {
+    case GMEMU_M_DMA_SRC: src_ = value; return true;
+    case GMEMU_M_DMA_DST: dst_ = value; return true;
+    case GMEMU_M_DMA_LEN: len_ = value; return true;
+    case GMEMU_M_DMA_CMD: start_copy(value); return true;
+    case GMEMU_M_INV_VA: inv_va_ = value; return true;
+    case GMEMU_M_INV_CMD: start_invalidation(value); return true;
+    default: return false;
+    }
+}
+
+void MgmtDma::start_copy(uint64_t command)
+{
+    gmemu_copy_desc desc{};
+    desc.src = src_;
+    desc.dst = dst_;
+    desc.len = len_;
+    desc.op = static_cast<uint8_t>(command & GMEMU_M_DMA_OP_MASK);
+    desc.flags = static_cast<uint8_t>((command & GMEMU_M_DMA_FLAGS_MASK) >> GMEMU_M_DMA_FLAGS_SHIFT);
+
+    const char *why = nullptr;
+    if (busy_)
+        why = "the one before is under way: wait until BUSY is clear";
+    else if (command & ~(GMEMU_M_DMA_OP_MASK | GMEMU_M_DMA_FLAGS_MASK))
+        why = "reserved bits are set";
+    else if (desc.op != GMEMU_COPY_OP_COPY && desc.op != GMEMU_COPY_OP_FILL)
+        why = "neither COPY nor FILL";
+    else if (desc.flags & GMEMU_COPY_IRQ)
+        why = "reserved flag is set";
+    else
+        why = transfer_.refuse(desc);
+    if (why) {
+        checker_.violation(GMEMU_CHK_MGMT_DMA, ContextId(0), desc.dst,
+                           fmt::format("DMA of the firmware (command {:#x} src {:#x} dst {:#x} len {:#x}): {}", command,
+                                       desc.src, desc.dst, desc.len, why));
+        failed_ |= !busy_;
+        return;
+    }
+    desc_ = desc;
+    done_ = 0;
+    failed_ = false;
+    busy_ = true;
+    work();
+}
+
+void MgmtDma::work()
+{
+    uint64_t budget = kPiece;
+    while (busy_ && budget) {
+        if (done_ == desc_.len) {
+            busy_ = false;
+            return;
+        }
+        const uint64_t moved = transfer_.step(desc_, done_, budget < 8 ? 8 : budget);
+        if (moved == CopyTransfer::kRevoked)
+            continue;
+        if (!moved) {
+            errors_.raise(GMEMU_ERR_DMA, transfer_.failed_at().value);
+            failed_ = true;
+            busy_ = false;
+            return;
+        }
+        done_ += moved;
+        budget -= std::min(budget, moved);
+        bytes_.fetch_add(moved, std::memory_order_relaxed);
+    }
+    if (done_ == desc_.len)
+        busy_ = false;
+}
+
+// The shootdown waits for harts, and for this one as well: the work goes on in later reads.
+void MgmtDma::start_invalidation(uint64_t command)
+{
+    const uint64_t pages = command >> GMEMU_M_INV_PAGES_SHIFT;
+    TlbMatch match;
+    match.ctx = ContextId(static_cast<uint32_t>(command & GMEMU_M_INV_CTX_MASK));
+    match.kind = pages ? TlbMatch::Kind::kRange : TlbMatch::Kind::kContext;
+    match.va = inv_va_;
+    match.size = pages * kPageSize;
+
+    const char *why = nullptr;
+    if (invalidating())
+        why = "the one before is under way: wait until INV_CMD reads 0";
+    else if (pages && inv_va_ % kPageSize)
+        why = "INV_VA is not a multiple of 4 KiB";
+    else if (pages && (inv_va_ >> 57 || pages > 1ull << 45))
+        why = "the range is beyond 57 bits";
+    if (why) {
+        checker_.violation(GMEMU_CHK_MGMT_INV, match.ctx, inv_va_,
+                           fmt::format("invalidation of the firmware (command {:#x} va {:#x}): {}", command, inv_va_, why));
+        return;
+    }
+    shootdown_ = mmu_.start_shootdown(match);
+}
+
+bool MgmtDma::invalidating()
+{
+    for (unsigned i = 0; shootdown_ && i < kSpins; i++)
+        if (shootdown_->try_finish())
+            shootdown_.reset();
+    return shootdown_.has_value();
+}
+
+void MgmtDma::reset()
+{
+    shootdown_.reset();
+    src_ = dst_ = len_ = inv_va_ = 0;
+    done_ = 0;
+    busy_ = failed_ = false;
+}
+
+}  // namespace gmemu
