@@ -72,7 +72,8 @@ gmemu_host_ops Rig::host_ops()
     return ops;
 }
 
-Rig::Rig(uint32_t cores, const std::string &firmware_file) : next_table_(tables_at), next_user_(user_at)
+Rig::Rig(uint32_t cores, const std::string &firmware_file, Mode mode)
+    : mode_(mode), next_table_(tables_at), next_user_(user_at)
 {
     void *ram = mmap(nullptr, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (ram == MAP_FAILED)
@@ -84,6 +85,7 @@ Rig::Rig(uint32_t cores, const std::string &firmware_file) : next_table_(tables_
     config.check = GMEMU_CHECK_LOG;
     config.dram_size = 16u << 20;
     config.replayable = 1;
+    config.peer = mode == Mode::peer;
     const gmemu_host_ops ops = host_ops();
     const char *error = "";
     core_ = gmemu_core_create(&config, &ops, this, &error);
@@ -117,10 +119,6 @@ void Rig::boot(const std::string &firmware_file)
     const std::vector<uint8_t> image = read_file(firmware_file);
     std::memcpy(at_bus(firmware_at, image.size()), image.data(), image.size());
 
-    auto *entry = static_cast<gmemu_ctx_entry *>(at_bus(ctx_table, 4096)) + ctx;
-    entry->root = next_table_ | GMEMU_PTE_V;
-    next_table_ += page_size;
-
     write(GMEMU_REG_CTX_BASE, ctx_table, 8);
     write(GMEMU_REG_CTX_SIZE_LOG2, 4);
     for (const auto &[ring, base] : {std::pair{0u, fault_ring}, {1u, error_ring}}) {
@@ -150,6 +148,22 @@ void Rig::boot(const std::string &firmware_file)
     hello.u.hello.contract = static_cast<uint32_t>(read(GMEMU_REG_VERSION));
     if (call(hello).u.ack.status != GMEMU_FW_OK)
         throw std::runtime_error("firmware refuses the contract");
+    make_context();
+}
+
+void Rig::make_context()
+{
+    uint64_t root = next_table_ | GMEMU_PTE_V;
+
+    next_table_ += page_size;
+    if (mode_ == Mode::peer) {
+        root = peer(GMEMU_MSG_PEER_CTX_CREATE).u.peer_ack.root;
+        constexpr uint32_t all = GMEMU_PEER_R | GMEMU_PEER_W | GMEMU_PEER_X | GMEMU_PEER_ATOMIC;
+        if (peer(GMEMU_MSG_PEER_VA_ALLOC, user_va, ram_size - user_at, all).u.peer_ack.status != GMEMU_FW_OK)
+            throw std::runtime_error("the firmware gives no addresses");
+    }
+    auto *entry = static_cast<gmemu_ctx_entry *>(at_bus(ctx_table, 4096)) + ctx;
+    __atomic_store_n(&entry->root, root, __ATOMIC_RELEASE);
 }
 
 void *Rig::at_bus(uint64_t bus, uint64_t bytes) const
@@ -175,6 +189,8 @@ uint64_t Rig::va(const void *pointer) const
     return static_cast<uint64_t>(static_cast<const uint8_t *>(pointer) - ram_.get()) - user_at + user_va;
 }
 
+uint64_t Rig::bus(const void *pointer) const { return va(pointer) - user_va + user_at; }
+
 void *Rig::pointer(uint64_t va) const { return at_bus(va - user_va + user_at, 1); }
 
 void Rig::forbid(uint64_t va, gmemu_fault_reason reason)
@@ -186,6 +202,10 @@ void Rig::forbid(uint64_t va, gmemu_fault_reason reason)
 
 void Rig::unmap(uint64_t va)
 {
+    if (mode_ == Mode::peer) {
+        peer(GMEMU_MSG_PEER_UNMAP, va & ~(page_size - 1), page_size);
+        return;
+    }
     const std::lock_guard lock(mutex_);
     uint64_t *entry = leaf(va, false);
 
@@ -285,17 +305,113 @@ void Rig::write(uint32_t reg, uint64_t value, unsigned size)
     gmemu_core_mmio_write(core_, reg, value, size);
 }
 
-gmemu_msg Rig::call(gmemu_msg message)
+// With the mutex held.
+uint32_t Rig::post(gmemu_msg message)
 {
-    std::unique_lock lock(mutex_);
-
     message.seq = ++seq_;
     std::memcpy(at_bus(h2f_ring + h2f_put_ * sizeof(message), sizeof(message)), &message, sizeof(message));
     h2f_put_ = (h2f_put_ + 1) % (1u << mailbox_log2);
     write(GMEMU_REG_H2F_PUT, h2f_put_);
-    if (!message_.wait_for(lock, patience, [&] { return acks_.count(message.seq) != 0; }))
+    return message.seq;
+}
+
+gmemu_msg Rig::call(gmemu_msg message)
+{
+    std::unique_lock lock(mutex_);
+    const uint32_t seq = post(message);
+
+    if (!message_.wait_for(lock, patience, [&] { return acks_.count(seq) != 0; }))
         throw std::runtime_error("no answer from the firmware\n" + log());
-    return acks_[message.seq];
+    return acks_[seq];
+}
+
+static gmemu_msg peer_request(gmemu_msg_type type, uint64_t va, uint64_t size, uint32_t prot, uint32_t flags,
+                              uint64_t bus)
+{
+    gmemu_msg message = {};
+
+    message.type = type;
+    message.u.peer = {Rig::ctx, prot, va, size, bus, flags, 0};
+    return message;
+}
+
+gmemu_msg Rig::peer(gmemu_msg_type type, uint64_t va, uint64_t size, uint32_t prot, uint32_t flags, uint64_t bus)
+{
+    return call(peer_request(type, va, size, prot, flags, bus));
+}
+
+void Rig::migrate(const void *start, uint64_t bytes)
+{
+    const std::lock_guard lock(mutex_);
+
+    migrating_.emplace_back(va(start), va(start) + bytes);
+}
+
+uint64_t Rig::bring_home(const void *start, uint64_t bytes)
+{
+    const std::lock_guard lock(moving_);
+    uint64_t moved = 0;
+
+    for (uint64_t at = va(start); at < va(start) + bytes; at += page_size)
+        moved += peer(GMEMU_MSG_PEER_UNMAP, at, page_size, 0, GMEMU_PEER_COPY, at - user_va + user_at)
+                     .u.peer_ack.status == GMEMU_FW_OK;
+    return moved;
+}
+
+uint32_t Rig::keep(const void *start, uint64_t bytes)
+{
+    const std::lock_guard lock(moving_);
+
+    return peer(GMEMU_MSG_PEER_UNMAP, va(start), bytes, 0, GMEMU_PEER_KEEP).u.peer_ack.status;
+}
+
+// By the server's thread, which is also the one that takes the answers.
+gmemu_msg Rig::serve_until(uint32_t seq)
+{
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+
+    for (;;) {
+        serve_mailbox();
+        {
+            const std::lock_guard lock(mutex_);
+            if (const auto ack = acks_.find(seq); ack != acks_.end())
+                return ack->second;
+        }
+        if (std::chrono::steady_clock::now() > deadline)
+            throw std::runtime_error("no answer from the firmware\n" + log());
+        std::this_thread::yield();
+    }
+}
+
+void Rig::map_by_peer(uint64_t va)
+{
+    constexpr uint32_t all = GMEMU_PEER_R | GMEMU_PEER_W | GMEMU_PEER_X | GMEMU_PEER_ATOMIC;
+    const uint64_t page = va & ~(page_size - 1);
+    const auto ask = [&](uint32_t flags) {
+        uint32_t seq;
+        {
+            const std::lock_guard lock(mutex_);
+            seq = post(peer_request(GMEMU_MSG_PEER_MAP, page, page_size, all, flags,
+                                    flags ? page - user_va + user_at : 0));
+        }
+        return serve_until(seq).u.peer_ack.status;
+    };
+    bool moves = false;
+
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto &[start, end] : migrating_)
+            moves |= va >= start && va < end;
+    }
+    std::unique_lock moving(moving_, std::try_to_lock);
+    while (!moving.owns_lock()) {
+        serve_mailbox();
+        std::this_thread::yield();
+        moving.try_lock();
+    }
+    // What is held already was kept without access, or is another hart's fault.
+    if (ask(moves ? GMEMU_PEER_COPY : GMEMU_PEER_REMOTE) == GMEMU_FW_EEXIST)
+        ask(0);
 }
 
 std::optional<gmemu_msg> Rig::wait_error(uint32_t queue)
@@ -334,6 +450,7 @@ void Rig::serve()
 bool Rig::serve_faults()
 {
     std::vector<std::pair<uint64_t, gmemu_fault_reason>> cancels;
+    std::vector<uint64_t> to_peer;
     bool any = false;
 
     for (;;) {
@@ -352,6 +469,8 @@ bool Rig::serve_faults()
         const auto forbidden = forbidden_.find(va / page_size);
         if (forbidden != forbidden_.end())
             cancels.emplace_back(va, forbidden->second);
+        else if (user && mode_ == Mode::peer)
+            to_peer.push_back(va);
         else if (user)
             map(va);
         else
@@ -360,6 +479,8 @@ bool Rig::serve_faults()
     write(GMEMU_REG_FAULT(0) + GMEMU_FAULT_GET, fault_get_);
     if (!any)
         return false;
+    for (const uint64_t va : to_peer)
+        map_by_peer(va);
     for (const auto &[va, reason] : cancels)
         command(GMEMU_INV_SCOPE_NONE | GMEMU_INV_REPLAY_CANCEL_VA << GMEMU_INV_REPLAY_SHIFT |
                     static_cast<uint32_t>(reason) << GMEMU_INV_REASON_SHIFT,
@@ -380,7 +501,7 @@ bool Rig::serve_mailbox()
         f2h_get_ = (f2h_get_ + 1) % (1u << mailbox_log2);
 
         const std::lock_guard lock(mutex_);
-        if (message.type == GMEMU_MSG_ACK)
+        if (message.type == GMEMU_MSG_ACK || message.type == GMEMU_MSG_PEER_ACK)
             acks_[message.seq] = message;
         else if (message.type == GMEMU_MSG_QUEUE_ERROR)
             errors_[message.u.queue_error.queue] = message;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The whole device without QEMU: the core with its harts, the real firmware image, and a
 // minimal driver, in one process. User memory is a range of the rig's RAM that appears at
-// user_va; its pages are mapped only when the device faults on them.
+// user_va; its pages are mapped only when the device faults on them. With peer mode the
+// firmware maps them: over the bus, or, where migrate() was called, as a copy in its DRAM.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,9 @@ public:
     static constexpr uint64_t page_size = 4096;
     static constexpr uint32_t ctx = 3;
 
-    explicit Rig(uint32_t cores, const std::string &firmware_file);
+    enum class Mode { plain, peer };
+
+    explicit Rig(uint32_t cores, const std::string &firmware_file, Mode mode = Mode::plain);
     ~Rig();
     Rig(const Rig &) = delete;
     Rig &operator=(const Rig &) = delete;
@@ -42,6 +45,16 @@ public:
     void forbid(uint64_t va, gmemu_fault_reason reason);
     // Take a page's translation away again, as memory management would.
     void unmap(uint64_t va);
+
+    // Peer mode: a fault in this memory moves the page to the device ...
+    void migrate(const void *start, uint64_t bytes);
+    // ... and this brings home what is there of it. The number of pages that were.
+    uint64_t bring_home(const void *start, uint64_t bytes);
+    // Take the access away; the content stays there.
+    uint32_t keep(const void *start, uint64_t bytes);
+    gmemu_msg peer(gmemu_msg_type type, uint64_t va = 0, uint64_t size = 0, uint32_t prot = 0, uint32_t flags = 0,
+                   uint64_t bus = 0);
+    uint64_t bus(const void *pointer) const;
 
     // Load an ELF made by gmemu-cc into user memory. Names and entries of its kernels.
     std::map<std::string, uint64_t> load_module(const std::string &file);
@@ -67,14 +80,19 @@ private:
     static gmemu_host_ops host_ops();
     void *at_bus(uint64_t bus, uint64_t bytes) const;
     void boot(const std::string &firmware_file);
+    void make_context();
     void shut_down();
     void map(uint64_t va);
+    void map_by_peer(uint64_t va);
+    uint32_t post(gmemu_msg message);
+    gmemu_msg serve_until(uint32_t seq);
     uint64_t *leaf(uint64_t va, bool make);
     uint32_t command(uint32_t cmd, uint64_t va, uint64_t size, uint32_t context);
     void serve();
     bool serve_faults();
     bool serve_mailbox();
 
+    const Mode mode_;
     std::unique_ptr<uint8_t, Aligned> ram_;
     gmemu_core *core_ = nullptr;
     uint64_t next_table_, next_user_;
@@ -88,6 +106,10 @@ private:
     std::condition_variable message_;
     uint32_t h2f_put_ = 0, seq_ = 0;
     std::map<uint64_t, gmemu_fault_reason> forbidden_;
+    std::vector<std::pair<uint64_t, uint64_t>> migrating_; // VAs
+    // Held while a page moves: what is asked for next must fit the state it is in. The
+    // server never waits for it, since its holder waits for the server.
+    std::mutex moving_;
     std::map<uint32_t, gmemu_msg> acks_, errors_;
     std::atomic<uint64_t> completions_{0}, faults_{0};
     uint32_t fault_get_ = 0, f2h_get_ = 0; // of the server's thread

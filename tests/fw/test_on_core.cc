@@ -3,39 +3,13 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <thread>
 
 #include "gmemu_std_kernels.h"
-#include "rig.h"
+#include "device_rig.h"
 #include "test_args.h"
-
-namespace {
-
-// Files that the build made.
-std::string built(const char *variable)
-{
-    const char *path = std::getenv(variable);
-
-    if (!path)
-        throw std::runtime_error(std::string(variable) + " is not set: run this by meson test");
-    return path;
-}
-
-struct Device : Rig {
-    explicit Device(uint32_t cores = 4)
-        : Rig(cores, built("GMEMU_FW")),
-          standard(load_module(built("GMEMU_STD_ELF"))),
-          tests(load_module(built("GMEMU_TEST_ELF")))
-    {}
-    template <class T> T *on_device(T *pointer) { return reinterpret_cast<T *>(va(pointer)); }
-
-    std::map<std::string, uint64_t> standard, tests;
-};
-
-} // namespace
 
 TEST_CASE("firmware boots and shakes hands", "[core]")
 {
