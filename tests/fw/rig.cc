@@ -358,11 +358,12 @@ uint64_t Rig::bring_home(const void *start, uint64_t bytes)
     return moved;
 }
 
-uint32_t Rig::keep(const void *start, uint64_t bytes)
+bool Rig::keep(const void *start, uint64_t bytes)
 {
     const std::lock_guard lock(moving_);
 
-    return peer(GMEMU_MSG_PEER_UNMAP, va(start), bytes, 0, GMEMU_PEER_KEEP).u.peer_ack.status;
+    return peer(GMEMU_MSG_PEER_UNMAP, va(start), bytes, 0, GMEMU_PEER_KEEP).u.peer_ack.status == GMEMU_FW_OK &&
+           peer(GMEMU_MSG_PEER_QUERY).u.peer_ack.held_pages;
 }
 
 // By the server's thread, which is also the one that takes the answers.

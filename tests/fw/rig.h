@@ -50,8 +50,8 @@ public:
     void migrate(const void *start, uint64_t bytes);
     // ... and this brings home what is there of it. The number of pages that were.
     uint64_t bring_home(const void *start, uint64_t bytes);
-    // Take the access away; the content stays there.
-    uint32_t keep(const void *start, uint64_t bytes);
+    // Take the access away; the content stays there. Is there any?
+    bool keep(const void *start, uint64_t bytes);
     gmemu_msg peer(gmemu_msg_type type, uint64_t va = 0, uint64_t size = 0, uint32_t prot = 0, uint32_t flags = 0,
                    uint64_t bus = 0);
     uint64_t bus(const void *pointer) const;
