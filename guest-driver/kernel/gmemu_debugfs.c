@@ -75,10 +75,10 @@ static int gmemu_debugfs_contexts(struct seq_file *m, void *unused)
 			   atomic64_read(&ctx->counters.replays),
 			   atomic64_read(&ctx->counters.accesses));
 	xa_unlock(&gdev->contexts);
-	xa_lock(&gdev->queues);
+	xa_lock_irq(&gdev->queues);
 	xa_for_each(&gdev->queues, id, queue)
 		seq_printf(m, "queue %lu error %u\n", id, READ_ONCE(queue->error.code));
-	xa_unlock(&gdev->queues);
+	xa_unlock_irq(&gdev->queues);
 	return 0;
 }
 

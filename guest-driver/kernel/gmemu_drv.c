@@ -208,7 +208,7 @@ static const struct {
 	[GMEMU_VEC_FAULT] = { gmemu_wake_thread, gmemu_fault_thread, "gmemu-fault" },
 	[GMEMU_VEC_ERROR] = { gmemu_wake_thread, gmemu_error_thread, "gmemu-error" },
 	[GMEMU_VEC_COMPLETION] = { gmemu_copy_irq, NULL, "gmemu-copy" },
-	[GMEMU_VEC_MAILBOX] = { gmemu_wake_thread, gmemu_mbox_thread, "gmemu-mailbox" },
+	[GMEMU_VEC_MAILBOX] = { gmemu_mbox_irq, NULL, "gmemu-mailbox" },
 	[GMEMU_VEC_ACCESS] = { gmemu_wake_thread, gmemu_access_thread, "gmemu-access" },
 };
 
@@ -470,7 +470,7 @@ static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	pci_set_drvdata(pdev, gdev);
 	gdev->hnid = -1;
 	xa_init(&gdev->contexts);
-	xa_init_flags(&gdev->queues, XA_FLAGS_ALLOC);
+	xa_init_flags(&gdev->queues, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 	INIT_LIST_HEAD(&gdev->files);
 	mutex_init(&gdev->files_lock);
 	INIT_WORK(&gdev->lost_work, gmemu_lost_work);

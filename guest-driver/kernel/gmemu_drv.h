@@ -114,13 +114,16 @@ struct gmemu_access {
 
 /**
  * struct gmemu_mbox - the rings of the firmware's mailbox
- * @lock: Protects @h2f_put and @seq and the host-to-firmware ring.
+ * @lock: Protects @h2f_put and @seq and the host-to-firmware ring. Taken inside
+ *	reclaim: nothing that holds it, and nothing an answer waits for, may
+ *	allocate memory.
  * @h2f: Messages to the firmware.
  * @f2h: Messages from it.
  * @h2f_put: Next message to write.
- * @f2h_get: Next message to read; owned by the interrupt thread.
+ * @f2h_get: Next message to read; owned by the interrupt handler.
  * @seq: Of the last message.
- * @calls: struct gmemu_call by sequence number, those without an answer yet.
+ * @calls_lock: Protects @calls. Taken by the interrupt handler.
+ * @calls: struct gmemu_call, those without an answer yet.
  */
 struct gmemu_mbox {
 	struct mutex lock; /* see above */
@@ -129,7 +132,8 @@ struct gmemu_mbox {
 	u32 h2f_put;
 	u32 f2h_get;
 	u32 seq;
-	struct xarray calls;
+	spinlock_t calls_lock; /* see above */
+	struct list_head calls;
 };
 
 /**
@@ -304,8 +308,10 @@ struct gmemu_context {
  * @ctx: Its context, likewise.
  * @link: In gmemu_context.queues.
  * @id: Queue and doorbell number.
- * @lock: Protects @dead against doorbell page faults, and @error.
- * @dead: The queue is gone, its doorbell must not be mapped any more.
+ * @lock: Protects @dead against doorbell page faults, which may allocate.
+ * @event_lock: Protects @dead and @error. Taken by the mailbox's interrupt handler.
+ * @dead: The queue is gone, its doorbell must not be mapped any more; set under
+ *	both locks.
  * @error: Why it stopped; code 0: it has not.
  */
 struct gmemu_queue {
@@ -315,7 +321,8 @@ struct gmemu_queue {
 	struct gmemu_context *ctx;
 	struct list_head link;
 	u32 id;
-	struct mutex lock; /* protects dead and error */
+	struct mutex lock; /* see above */
+	spinlock_t event_lock; /* see above */
 	bool dead;
 	struct drm_gmemu_queue_error error;
 };
@@ -346,7 +353,7 @@ int gmemu_mbox_init(struct gmemu_device *gdev);
 void gmemu_mbox_fini(struct gmemu_device *gdev);
 int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer);
 void gmemu_mbox_fail_calls(struct gmemu_device *gdev);
-irqreturn_t gmemu_mbox_thread(int irq, void *data);
+irqreturn_t gmemu_mbox_irq(int irq, void *data);
 
 /* gmemu_inval.c */
 void gmemu_inval_init(struct gmemu_device *gdev);

@@ -2,22 +2,38 @@
 /*
  * The firmware's mailbox: one ring of messages each way. A message to the
  * firmware is a call, answered by an ACK with its sequence number.
+ *
+ * A call may be made inside reclaim, from an MMU notifier. So it allocates
+ * nothing, and what comes from the firmware is dealt with in the interrupt
+ * handler: an answer never waits behind a message whose receiver has to sleep.
  */
 #include <linux/delay.h>
 #include <linux/ktime.h>
+#include <linux/sched/mm.h>
 
 #include "gmemu_drv.h"
 #include "gmemu_hw.h"
 
 /**
  * struct gmemu_call - a message that waits for its answer
+ * @link: In gmemu_mbox.calls; empty once it has its answer.
+ * @seq: Sequence number of the message.
  * @done: Completed when there is one, or none will come.
  * @answer: The ACK.
  */
 struct gmemu_call {
+	struct list_head link;
+	u32 seq;
 	struct completion done;
 	struct gmemu_msg answer;
 };
+
+static void gmemu_mbox_forget(struct gmemu_mbox *mbox, struct gmemu_call *call)
+{
+	spin_lock_irq(&mbox->calls_lock);
+	list_del_init(&call->link);
+	spin_unlock_irq(&mbox->calls_lock);
+}
 
 static int gmemu_mbox_send(struct gmemu_device *gdev, const struct gmemu_msg *msg)
 {
@@ -43,6 +59,7 @@ static int gmemu_mbox_send(struct gmemu_device *gdev, const struct gmemu_msg *ms
  * @msg: The message; gets its sequence number.
  * @answer: The ACK, or NULL if nothing but the status is of interest.
  *
+ * Context: May sleep. Inside reclaim, too.
  * Return: 0 or a negative errno: the firmware's refusal, or -ENODEV when it does
  * not answer, which loses the device.
  */
@@ -58,24 +75,23 @@ int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gme
 
 	mutex_lock(&mbox->lock);
 	msg->seq = ++mbox->seq;
-	ret = xa_insert_irq(&mbox->calls, msg->seq, &call, GFP_KERNEL);
-	if (!ret) {
-		ret = gmemu_mbox_send(gdev, msg);
-		if (ret)
-			xa_erase_irq(&mbox->calls, msg->seq);
-	}
+	call.seq = msg->seq;
+	spin_lock_irq(&mbox->calls_lock);
+	list_add_tail(&call.link, &mbox->calls);
+	spin_unlock_irq(&mbox->calls_lock);
+	ret = gmemu_mbox_send(gdev, msg);
 	mutex_unlock(&mbox->lock);
-	if (ret == -ETIMEDOUT)
+	if (ret) {
+		gmemu_mbox_forget(mbox, &call);
 		goto lose;
-	if (ret)
-		return ret;
+	}
 
 	/* If the device was lost before the call was known, nobody ends it. */
 	if (gmemu_is_lost(gdev))
 		complete(&call.done);
 	ret = wait_for_completion_timeout(&call.done, msecs_to_jiffies(GMEMU_TIMEOUT_MS));
 	/* After this, nobody else knows the call. */
-	xa_erase_irq(&mbox->calls, msg->seq);
+	gmemu_mbox_forget(mbox, &call);
 	if (!ret && !completion_done(&call.done))
 		goto lose;
 	if (call.answer.type != GMEMU_MSG_ACK)
@@ -112,29 +128,33 @@ void gmemu_mbox_fail_calls(struct gmemu_device *gdev)
 {
 	struct gmemu_mbox *mbox = &gdev->mbox;
 	struct gmemu_call *call;
-	unsigned long seq;
 
-	xa_lock_irq(&mbox->calls);
-	xa_for_each(&mbox->calls, seq, call) {
+	spin_lock_irq(&mbox->calls_lock);
+	list_for_each_entry(call, &mbox->calls, link)
 		complete(&call->done);
-	}
-	xa_unlock_irq(&mbox->calls);
+	spin_unlock_irq(&mbox->calls_lock);
 }
 
 static void gmemu_mbox_ack(struct gmemu_device *gdev, const struct gmemu_msg *msg)
 {
 	struct gmemu_mbox *mbox = &gdev->mbox;
 	struct gmemu_call *call;
+	unsigned long flags;
+	bool found = false;
 
 	/* The lock keeps the call, which is on its caller's stack. */
-	xa_lock_irq(&mbox->calls);
-	call = __xa_erase(&mbox->calls, msg->seq);
-	if (call) {
+	spin_lock_irqsave(&mbox->calls_lock, flags);
+	list_for_each_entry(call, &mbox->calls, link) {
+		if (call->seq != msg->seq)
+			continue;
+		list_del_init(&call->link);
 		call->answer = *msg;
 		complete(&call->done);
+		found = true;
+		break;
 	}
-	xa_unlock_irq(&mbox->calls);
-	if (!call)
+	spin_unlock_irqrestore(&mbox->calls_lock, flags);
+	if (!found)
 		dev_warn_ratelimited(gdev->drm.dev, "answer to no message, number %u\n", msg->seq);
 }
 
@@ -159,13 +179,13 @@ static void gmemu_mbox_handle(struct gmemu_device *gdev, const struct gmemu_msg 
 }
 
 /**
- * gmemu_mbox_thread - interrupt thread of the mailbox
+ * gmemu_mbox_irq - interrupt handler of the mailbox
  * @irq: Interrupt number.
  * @data: The device.
  *
  * Return: IRQ_HANDLED.
  */
-irqreturn_t gmemu_mbox_thread(int irq, void *data)
+irqreturn_t gmemu_mbox_irq(int irq, void *data)
 {
 	struct gmemu_device *gdev = data;
 	struct gmemu_mbox *mbox = &gdev->mbox;
@@ -203,7 +223,12 @@ int gmemu_mbox_init(struct gmemu_device *gdev)
 	int ret;
 
 	mutex_init(&mbox->lock);
-	xa_init_flags(&mbox->calls, XA_FLAGS_LOCK_IRQ);
+	spin_lock_init(&mbox->calls_lock);
+	INIT_LIST_HEAD(&mbox->calls);
+	/* Tell lockdep early what reclaim does late and rarely. */
+	fs_reclaim_acquire(GFP_KERNEL);
+	might_lock(&mbox->lock);
+	fs_reclaim_release(GFP_KERNEL);
 	mbox->h2f_put = 0;
 	mbox->f2h_get = 0;
 	ret = gmemu_dma_alloc(gdev, &mbox->h2f, sizeof(struct gmemu_msg) << GMEMU_H2F_LOG2);
@@ -229,6 +254,5 @@ void gmemu_mbox_fini(struct gmemu_device *gdev)
 {
 	gmemu_dma_free(gdev, &gdev->mbox.f2h);
 	gmemu_dma_free(gdev, &gdev->mbox.h2f);
-	xa_destroy(&gdev->mbox.calls);
 	mutex_destroy(&gdev->mbox.lock);
 }

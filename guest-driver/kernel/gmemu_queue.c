@@ -40,12 +40,12 @@ struct gmemu_queue *gmemu_queue_get(struct gmemu_device *gdev, u32 id)
 {
 	struct gmemu_queue *queue;
 
-	xa_lock(&gdev->queues);
+	xa_lock_irq(&gdev->queues);
 	queue = xa_load(&gdev->queues, id);
 	/* A reserved number has no queue yet. */
 	if (queue)
 		kref_get(&queue->ref);
-	xa_unlock(&gdev->queues);
+	xa_unlock_irq(&gdev->queues);
 	return queue;
 }
 
@@ -59,6 +59,35 @@ void gmemu_file_event(struct gmemu_file *gfile)
 	wake_up_all(&gfile->wait);
 }
 
+/*
+ * The queue that a message is about, with its event_lock held, or NULL: it is
+ * gone. No reference: the last one must not be dropped in an interrupt.
+ */
+static struct gmemu_queue *gmemu_queue_lock_events(struct gmemu_device *gdev, u32 id,
+						   unsigned long *flags)
+{
+	struct gmemu_queue *queue;
+
+	xa_lock_irqsave(&gdev->queues, *flags);
+	queue = xa_load(&gdev->queues, id);
+	if (queue) {
+		spin_lock(&queue->event_lock);
+		if (!queue->dead)
+			return queue;
+		spin_unlock(&queue->event_lock);
+	}
+	xa_unlock_irqrestore(&gdev->queues, *flags);
+	return NULL;
+}
+
+static void gmemu_queue_unlock_events(struct gmemu_queue *queue, unsigned long flags)
+{
+	struct gmemu_device *gdev = queue->gdev;
+
+	spin_unlock(&queue->event_lock);
+	xa_unlock_irqrestore(&gdev->queues, flags);
+}
+
 /**
  * gmemu_queue_progress - the firmware completed packets
  * @gdev: The device.
@@ -66,15 +95,14 @@ void gmemu_file_event(struct gmemu_file *gfile)
  */
 void gmemu_queue_progress(struct gmemu_device *gdev, u32 id)
 {
-	struct gmemu_queue *queue = gmemu_queue_get(gdev, id);
+	struct gmemu_queue *queue;
+	unsigned long flags;
 
+	queue = gmemu_queue_lock_events(gdev, id, &flags);
 	if (!queue)
 		return;
-	mutex_lock(&queue->lock);
-	if (!queue->dead)
-		gmemu_file_event(queue->file);
-	mutex_unlock(&queue->lock);
-	gmemu_queue_put(queue);
+	gmemu_file_event(queue->file);
+	gmemu_queue_unlock_events(queue, flags);
 }
 
 /**
@@ -84,12 +112,13 @@ void gmemu_queue_progress(struct gmemu_device *gdev, u32 id)
  */
 void gmemu_queue_failed(struct gmemu_device *gdev, const struct gmemu_msg *msg)
 {
-	struct gmemu_queue *queue = gmemu_queue_get(gdev, msg->u.queue_error.queue);
+	struct gmemu_queue *queue;
+	unsigned long flags;
 
+	queue = gmemu_queue_lock_events(gdev, msg->u.queue_error.queue, &flags);
 	if (!queue)
 		return;
-	mutex_lock(&queue->lock);
-	if (!queue->dead && !queue->error.code) {
+	if (!queue->error.code) {
 		queue->error = (struct drm_gmemu_queue_error) {
 			.queue_id = queue->id,
 			.code = msg->u.queue_error.code,
@@ -107,8 +136,7 @@ void gmemu_queue_failed(struct gmemu_device *gdev, const struct gmemu_msg *msg)
 			queue->id, queue->error.code, queue->error.va, queue->error.access,
 			queue->error.reason);
 	}
-	mutex_unlock(&queue->lock);
-	gmemu_queue_put(queue);
+	gmemu_queue_unlock_events(queue, flags);
 }
 
 static loff_t gmemu_doorbell_offset(u32 id)
@@ -126,17 +154,19 @@ void gmemu_queue_retire(struct gmemu_queue *queue)
 
 	lockdep_assert_held(&queue->file->lock);
 	mutex_lock(&queue->lock);
+	spin_lock_irq(&queue->event_lock);
 	queue->dead = true;
 	if (queue->error.code)
 		atomic_dec(&queue->file->failed_queues);
 	/* Whoever waits for it finds it gone. */
 	gmemu_file_event(queue->file);
+	spin_unlock_irq(&queue->event_lock);
 	mutex_unlock(&queue->lock);
 
 	/* Only then may the number, and with it the doorbell, get another owner. */
 	unmap_mapping_range(gdev->drm.anon_inode->i_mapping, gmemu_doorbell_offset(queue->id),
 			    PAGE_SIZE, 1);
-	xa_erase(&gdev->queues, queue->id);
+	xa_erase_irq(&gdev->queues, queue->id);
 	list_del(&queue->link);
 	gmemu_queue_put(queue);
 }
@@ -167,14 +197,16 @@ static struct gmemu_queue *gmemu_queue_create(struct gmemu_context *ctx,
 		return ERR_PTR(-ENOMEM);
 	kref_init(&queue->ref);
 	mutex_init(&queue->lock);
+	spin_lock_init(&queue->event_lock);
 	drm_dev_get(&gdev->drm);
 	queue->gdev = gdev;
 	queue->file = ctx->file;
 	queue->ctx = ctx;
 
 	/* The firmware may report on it before its answer is read: be known first. */
-	ret = xa_alloc_cyclic(&gdev->queues, &queue->id, queue,
-			      XA_LIMIT(0, gdev->num_queues - 1), &gdev->next_queue, GFP_KERNEL);
+	ret = xa_alloc_cyclic_irq(&gdev->queues, &queue->id, queue,
+				  XA_LIMIT(0, gdev->num_queues - 1), &gdev->next_queue,
+				  GFP_KERNEL);
 	if (ret < 0) {
 		ret = ret == -EBUSY ? -ENOSPC : ret;
 		goto put;
@@ -201,9 +233,11 @@ static struct gmemu_queue *gmemu_queue_create(struct gmemu_context *ctx,
 
 erase:
 	mutex_lock(&queue->lock);
+	spin_lock_irq(&queue->event_lock);
 	queue->dead = true;
+	spin_unlock_irq(&queue->event_lock);
 	mutex_unlock(&queue->lock);
-	xa_erase(&gdev->queues, queue->id);
+	xa_erase_irq(&gdev->queues, queue->id);
 put:
 	gmemu_queue_put(queue);
 	return ERR_PTR(ret);
@@ -303,10 +337,10 @@ int gmemu_queue_error_ioctl(struct drm_device *drm, void *data, struct drm_file 
 	mutex_lock(&gfile->lock);
 	queue = gmemu_queue_find(gfile, args->queue_id);
 	if (queue) {
-		mutex_lock(&queue->lock);
+		spin_lock_irq(&queue->event_lock);
 		*args = queue->error;
 		args->queue_id = queue->id;
-		mutex_unlock(&queue->lock);
+		spin_unlock_irq(&queue->event_lock);
 	} else {
 		ret = -ENOENT;
 	}

@@ -40,9 +40,9 @@ static bool gmemu_wait_failed(struct gmemu_file *gfile, u32 id)
 	queue = gmemu_queue_get(gfile->gdev, id);
 	if (!queue)
 		return true;
-	mutex_lock(&queue->lock);
+	spin_lock_irq(&queue->event_lock);
 	failed = queue->dead || queue->file != gfile || queue->error.code;
-	mutex_unlock(&queue->lock);
+	spin_unlock_irq(&queue->event_lock);
 	gmemu_queue_put(queue);
 	return failed;
 }
