@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "assembler.h"
+#include "vector_generator.h"
 
 namespace gmemu::diff {
 
@@ -41,14 +42,25 @@ std::optional<Extension> parse_extension(std::string_view name)
         return Extension::kB;
     if (name == "mix")
         return Extension::kMix;
+    constexpr std::pair<std::string_view, Extension> kVector[] = {
+        {"vset", Extension::kVSet},       {"vint", Extension::kVInt},       {"vfixed", Extension::kVFixed},
+        {"vfp", Extension::kVFp},         {"vmask", Extension::kVMask},     {"vpermute", Extension::kVPermute},
+        {"vreduce", Extension::kVReduce}, {"vmemory", Extension::kVMemory}, {"vsegment", Extension::kVSegment},
+        {"vmix", Extension::kVMix}};
+    for (const auto &[known, extension] : kVector)
+        if (name == known)
+            return extension;
     return std::nullopt;
 }
 
-Generator::Generator(Extension extension, uint64_t seed, uint64_t buffer_va)
+Generator::Generator(Extension extension, uint64_t seed, uint64_t buffer_va, unsigned vlen)
     : extension_(extension),
       rng_(seed),
-      buffer_va_(buffer_va)
+      buffer_va_(buffer_va),
+      vector_(is_vector(extension) ? std::make_unique<VectorGenerator>(rng_, vlen) : nullptr)
 {}
+
+Generator::~Generator() = default;
 
 uint32_t Generator::rd()
 {
@@ -228,8 +240,22 @@ Registers Generator::registers()
     return r;
 }
 
+// Straight on: what a branch skips could be the vset that later pieces count on.
+Group Generator::vector_group(unsigned pieces)
+{
+    Group g{.in = registers(), .pieces = {}, .repeat = one_in(4) ? 2u : 1u};
+    g.vector = vector_->registers();
+    g.vcsr = below(8);
+    g.pieces.push_back(vector_->configure(extension_));
+    while (g.pieces.size() < pieces)
+        g.pieces.push_back(one_in(16) ? piece_memory() : vector_->piece(extension_));
+    return g;
+}
+
 Group Generator::group(unsigned pieces)
 {
+    if (vector_)
+        return vector_group(pieces);
     Group g{.in = registers(), .pieces = {}, .repeat = one_in(4) ? 2 + static_cast<unsigned>(below(2)) : 1};
     reserve_width_ = one_in(2) ? 2 : 3;
     for (unsigned i = 0; i < pieces; ++i) {
@@ -250,7 +276,7 @@ Piece Generator::piece(Extension extension)
     case Extension::kC: return piece_c();
     case Extension::kCsr: return one_in(2) ? piece_csr() : piece_fp(one_in(2));
     case Extension::kB: return piece_b();
-    case Extension::kMix: break;
+    default: break;
     }
     constexpr Extension kAll[] = {Extension::kI, Extension::kM,   Extension::kA, Extension::kF, Extension::kD,
                                   Extension::kC, Extension::kCsr, Extension::kB, Extension::kI};

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string_view>
@@ -42,20 +43,50 @@ struct Group {
     Registers in;
     std::vector<Piece> pieces;
     unsigned repeat = 1;
+    std::vector<uint8_t> vector; // registers v0 to v31, if there are any
+    uint64_t vcsr = 0;
 };
 
-enum class Extension { kI, kM, kA, kF, kD, kC, kCsr, kB, kMix };
+enum class Extension {
+    kI,
+    kM,
+    kA,
+    kF,
+    kD,
+    kC,
+    kCsr,
+    kB,
+    kMix,
+    // RVV
+    kVSet,
+    kVInt,
+    kVFixed,
+    kVFp,
+    kVMask,
+    kVPermute,
+    kVReduce,
+    kVMemory,
+    kVSegment,
+    kVMix,
+};
+
+constexpr bool is_vector(Extension e) { return e >= Extension::kVSet; }
 
 std::optional<Extension> parse_extension(std::string_view name);
 
+class VectorGenerator;
+
 class Generator {
 public:
-    Generator(Extension extension, uint64_t seed, uint64_t buffer_va);
+    // vlen: bits of a vector register, for the extensions of RVV.
+    Generator(Extension extension, uint64_t seed, uint64_t buffer_va, unsigned vlen);
+    ~Generator();
 
     Group group(unsigned pieces);
     uint8_t random_byte() { return static_cast<uint8_t>(rng_()); }
 
 private:
+    Group vector_group(unsigned pieces);
     Registers registers();
     uint64_t integer_value();
     uint64_t random_mantissa();
@@ -86,6 +117,7 @@ private:
     Extension extension_;
     std::mt19937_64 rng_;
     uint64_t buffer_va_;
+    std::unique_ptr<VectorGenerator> vector_;
     uint32_t last_rd_ = 5;
     uint32_t reserve_width_ = 2; // of LR and SC in this group, as funct3
 };

@@ -26,6 +26,7 @@ struct Options {
     uint64_t seed = 0;
     uint64_t instructions = 100000;
     unsigned chaos_period = 6;
+    unsigned vlen = 0;
     bool self_test = false;
     std::string qemu = "qemu-riscv64";
     std::string cpu = "rv64,zba=true,zbb=true,zbs=true";
@@ -36,6 +37,8 @@ constexpr unsigned kPiecesPerGroup = 16;
 void usage()
 {
     fmt::print("usage: hart-diff [--ext i|m|a|f|d|c|csr|b|mix] [--seed N] [--instructions N]\n"
+               "                 [--ext vset|vint|vfixed|vfp|vmask|vpermute|vreduce|vmemory|vsegment|vmix]\n"
+               "                 [--vlen 128|256|512|1024]\n"
                "                 [--no-chaos] [--self-test] [--qemu PATH] [--cpu MODEL]\n"
                "  --seed N      0 (default): a new one, which is printed\n"
                "  --no-chaos    no lost translations and failing fills on our side\n"
@@ -65,6 +68,11 @@ bool parse(int argc, char **argv, Options &o)
         } else if (arg == "--instructions") {
             if (!parse_number(value(), o.instructions))
                 return false;
+        } else if (arg == "--vlen") {
+            uint64_t vlen = 0;
+            if (!parse_number(value(), vlen) || vlen < 128 || vlen > 1024 || (vlen & (vlen - 1)))
+                return false;
+            o.vlen = static_cast<unsigned>(vlen);
         } else if (arg == "--no-chaos") {
             o.chaos_period = 0;
         } else if (arg == "--self-test") {
@@ -76,6 +84,11 @@ bool parse(int argc, char **argv, Options &o)
         } else {
             return false;
         }
+    }
+    if (is_vector(o.extension)) {
+        if (!o.vlen)
+            o.vlen = 256;
+        o.cpu += fmt::format(",v=true,vext_spec=v1.0,vlen={},elen=64", o.vlen);
     }
     return true;
 }
@@ -99,7 +112,7 @@ struct Test {
         std::vector<Group> part(groups.begin(), groups.begin() + static_cast<std::ptrdiff_t>(count));
         if (count)
             part.back().pieces.resize(std::min(pieces, part.back().pieces.size()));
-        const Program program = make_program(part, buffer);
+        const Program program = make_program(part, buffer, options.vlen);
         Dump reference = run_reference(program, options.qemu, options.cpu);
         Program ours = program;
         if (planted < count)
@@ -108,7 +121,47 @@ struct Test {
     }
 };
 
-bool equal(const Registers &a, const Registers &b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+bool equal(const Dump &a, const Dump &b, size_t i)
+{
+    if (std::memcmp(&a.log[i], &b.log[i], sizeof(Registers)) != 0)
+        return false;
+    return a.vectors.empty() ||
+           (std::memcmp(&a.vector_csrs[i], &b.vector_csrs[i], sizeof(VectorCsrs)) == 0 && a.vectors[i] == b.vectors[i]);
+}
+
+void print_vector_difference(const Dump &reference, const Dump &ours, size_t i)
+{
+    if (reference.vectors.empty())
+        return;
+    const VectorCsrs &a = reference.vector_csrs[i];
+    const VectorCsrs &b = ours.vector_csrs[i];
+    fmt::print("    vl {} vtype {:#x} vcsr {} vstart {}", a.vl, a.vtype, a.vcsr, a.vstart);
+    fmt::print("  ours: vl {} vtype {:#x} vcsr {} vstart {}\n", b.vl, b.vtype, b.vcsr, b.vstart);
+    const size_t bytes = reference.vectors[i].size() / 32;
+    for (size_t r = 0; r < 32; ++r)
+        for (size_t at = 0; at < bytes; at += 8) {
+            uint64_t want;
+            uint64_t got;
+            std::memcpy(&want, reference.vectors[i].data() + r * bytes + at, 8);
+            std::memcpy(&got, ours.vectors[i].data() + r * bytes + at, 8);
+            if (want != got)
+                fmt::print("    v{:<2} byte {:3}  reference {:016x}  ours {:016x}\n", r, at, want, got);
+        }
+}
+
+void print_vectors(const std::vector<uint8_t> &registers)
+{
+    const size_t bytes = registers.size() / 32;
+    for (size_t r = 0; r < 32 && bytes; ++r) {
+        fmt::print("    v{:<2}", r);
+        for (size_t at = 0; at < bytes; at += 8) {
+            uint64_t word;
+            std::memcpy(&word, registers.data() + r * bytes + at, 8);
+            fmt::print(" {:016x}", word);
+        }
+        fmt::print("\n");
+    }
+}
 
 void print_difference(const Registers &reference, const Registers &ours)
 {
@@ -142,15 +195,19 @@ void explain(const Test &test, size_t group)
     const auto insns = resolve_branches(g.pieces);
     size_t culprit = insns.size();
     std::optional<Registers> before;
+    std::vector<uint8_t> vectors_before;
     for (size_t pieces = 0; pieces <= insns.size(); ++pieces) {
         const auto [reference, ours] = test.run(group + 1, pieces);
-        if (!equal(reference.log[group], ours.log[group])) {
+        if (!equal(reference, ours, group)) {
             culprit = pieces;
             fmt::print("  difference appears with the first {} piece(s):\n", pieces);
             print_difference(reference.log[group], ours.log[group]);
+            print_vector_difference(reference, ours, group);
             break;
         }
         before = reference.log[group];
+        if (!reference.vectors.empty())
+            vectors_before = reference.vectors[group];
     }
     for (size_t i = 0; i < insns.size(); ++i) {
         fmt::print("  {} {:2}:", i + 1 == culprit ? "->" : "  ", i);
@@ -161,13 +218,14 @@ void explain(const Test &test, size_t group)
     if (before) {
         fmt::print("  registers before that piece (reference)\n");
         print_registers(*before);
+        print_vectors(vectors_before);
     }
 }
 
 size_t first_difference(const Dump &reference, const Dump &ours)
 {
     for (size_t i = 0; i < reference.log.size(); ++i)
-        if (!equal(reference.log[i], ours.log[i]))
+        if (!equal(reference, ours, i))
             return i;
     return reference.log.size();
 }
@@ -185,11 +243,41 @@ size_t first_memory_difference(const Test &test)
     return high;
 }
 
+// The reference does not get through the program: prints the piece that stops it.
+void locate_failure(const Test &test)
+{
+    const auto fails = [&](size_t count, size_t pieces) {
+        try {
+            test.run(count, pieces);
+            return false;
+        } catch (const std::exception &) {
+            return true;
+        }
+    };
+    size_t low = 0;
+    size_t high = test.groups.size();
+    while (high - low > 1) {
+        const size_t middle = (low + high) / 2;
+        (fails(middle, SIZE_MAX) ? high : low) = middle;
+    }
+    const auto insns = resolve_branches(test.groups[high - 1].pieces);
+    size_t piece = 0;
+    while (piece < insns.size() && !fails(high, piece))
+        ++piece;
+    fmt::print("  group {} does not run\n", high - 1);
+    for (size_t i = 0; i < insns.size(); ++i) {
+        fmt::print("  {} {:2}:", i + 1 == piece ? "->" : "  ", i);
+        for (const uint32_t insn : insns[i])
+            fmt::print(" {:0{}x}", insn, (insn & 3) == 3 ? 8 : 4);
+        fmt::print("\n");
+    }
+}
+
 int run(Options options)
 {
     if (options.seed == 0)
         options.seed = std::random_device{}() | 1u;
-    Generator generator(options.extension, options.seed, kBufferVa);
+    Generator generator(options.extension, options.seed, kBufferVa, options.vlen);
     Test test{.options = options, .groups = {}, .buffer = {}};
     for (uint64_t i = 0; i < kBufferSize; ++i)
         test.buffer.push_back(generator.random_byte());
@@ -202,7 +290,15 @@ int run(Options options)
     if (options.self_test)
         test.planted = options.seed % test.groups.size();
 
-    const auto [reference, ours] = test.run(test.groups.size(), SIZE_MAX);
+    std::pair<Dump, Dump> dumps;
+    try {
+        dumps = test.run(test.groups.size(), SIZE_MAX);
+    } catch (const std::exception &e) {
+        fmt::print("hart-diff --ext {} --seed {}: {}\n", options.extension_name, options.seed, e.what());
+        locate_failure(test);
+        return 2;
+    }
+    const auto &[reference, ours] = dumps;
     const size_t group = first_difference(reference, ours);
     const bool differs = group != test.groups.size();
     const bool memory_differs = reference.buffer != ours.buffer;

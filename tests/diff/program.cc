@@ -53,8 +53,38 @@ bool is_transferred(unsigned reg)
     return reg != 0 && reg != kRegCount && reg != kRegInput && reg != kRegLog && reg != kRegLink;
 }
 
-void emit_load_routine(Code &code)
+constexpr uint32_t kVstart = 0x008;
+constexpr uint32_t kVcsr = 0x00f;
+constexpr uint32_t kVlenb = 0xc22;
+constexpr int32_t kVectorOffset = sizeof(Registers) + sizeof(VectorCsrs);
+
+// base += scale * vlenb, or -=, with the counter as scratch
+void emit_advance(Code &code, uint32_t base, int32_t log2_scale, bool back)
 {
+    code.emit(csrrs(kRegCount, kVlenb, 0));
+    code.emit(i_type(0x13, 1, kRegCount, kRegCount, log2_scale));
+    code.emit(r_type(0x33, 0, back ? 0x20 : 0, base, base, kRegCount));
+}
+
+// All registers, from or to base on; base ends up behind them.
+void emit_vectors(Code &code, uint32_t opcode, uint32_t base)
+{
+    for (uint32_t v = 0; v < 32; v += 8) {
+        code.emit(opcode | v << 7 | base << 15 | 8u << 20 | 1u << 25 | 7u << 29); // vl8re8.v, vs8r.v
+        emit_advance(code, base, 3, false);
+    }
+}
+
+void emit_load_routine(Code &code, unsigned vlen)
+{
+    if (vlen) {
+        code.emit(addi(kRegInput, kRegInput, kVectorOffset));
+        emit_vectors(code, 0x07, kRegInput);
+        emit_advance(code, kRegInput, 5, true);
+        code.emit(addi(kRegInput, kRegInput, -kVectorOffset));
+        code.emit(ld(kRegCount, kRegInput, sizeof(Registers) + offsetof(VectorCsrs, vcsr)));
+        code.emit(csrrw(0, kVcsr, kRegCount));
+    }
     code.emit(ld(kRegCount, kRegInput, offsetof(Registers, fcsr)));
     code.emit(csrrw(0, 3, kRegCount));
     for (unsigned i = 0; i < 32; ++i) {
@@ -64,11 +94,16 @@ void emit_load_routine(Code &code)
     }
     // No reservation of the group before survives: the input is never the target of SC.
     code.emit(r_type(0x2f, 2, 2 << 2, 0, kRegInput, 0));
-    code.emit(addi(kRegInput, kRegInput, sizeof(Registers)));
+    if (vlen) {
+        code.emit(addi(kRegInput, kRegInput, kVectorOffset));
+        emit_advance(code, kRegInput, 5, false);
+    } else {
+        code.emit(addi(kRegInput, kRegInput, sizeof(Registers)));
+    }
     code.emit(jalr(0, kRegLink, 0));
 }
 
-void emit_save_routine(Code &code)
+void emit_save_routine(Code &code, unsigned vlen)
 {
     for (unsigned i = 0; i < 32; ++i) {
         if (is_transferred(i))
@@ -77,7 +112,19 @@ void emit_save_routine(Code &code)
     }
     code.emit(csrrs(kRegCount, 3, 0));
     code.emit(sd(kRegCount, kRegLog, offsetof(Registers, fcsr)));
-    code.emit(addi(kRegLog, kRegLog, sizeof(Registers)));
+    if (vlen) {
+        // vstart first: the stores of the registers clear it.
+        constexpr uint32_t kCsrs[] = {0xc20, 0xc21, kVcsr, kVstart};
+        for (int32_t i = 0; i < 4; ++i) {
+            code.emit(csrrs(kRegCount, kCsrs[i], 0));
+            code.emit(sd(kRegCount, kRegLog, static_cast<int32_t>(sizeof(Registers)) + 8 * i));
+        }
+        code.emit(csrrw(0, kVstart, 0));
+        code.emit(addi(kRegLog, kRegLog, kVectorOffset));
+        emit_vectors(code, 0x27, kRegLog);
+    } else {
+        code.emit(addi(kRegLog, kRegLog, sizeof(Registers)));
+    }
     code.emit(jalr(0, kRegLink, 0));
 }
 
@@ -160,12 +207,21 @@ private:
     int fd_ = -1;
 };
 
-Dump parse_dump(std::span<const uint8_t> raw, size_t entries)
+Dump parse_dump(std::span<const uint8_t> raw, const Program &program)
 {
     Dump dump;
     dump.buffer.assign(raw.begin(), raw.begin() + kBufferSize);
-    dump.log.resize(entries);
-    std::memcpy(dump.log.data(), raw.data() + kBufferSize, entries * sizeof(Registers));
+    dump.log.resize(program.log_entries);
+    const uint8_t *entry = raw.data() + kBufferSize;
+    for (size_t i = 0; i < program.log_entries; ++i, entry += program.entry_size()) {
+        std::memcpy(&dump.log[i], entry, sizeof(Registers));
+        if (!program.vlen)
+            continue;
+        VectorCsrs csrs;
+        std::memcpy(&csrs, entry + sizeof(Registers), sizeof(csrs));
+        dump.vector_csrs.push_back(csrs);
+        dump.vectors.emplace_back(entry + kVectorOffset, entry + program.entry_size());
+    }
     return dump;
 }
 
@@ -187,25 +243,32 @@ std::vector<std::vector<uint32_t>> resolve_branches(const std::vector<Piece> &pi
     return out;
 }
 
-Program make_program(std::span<const Group> groups, std::span<const uint8_t> buffer)
+Program make_program(std::span<const Group> groups, std::span<const uint8_t> buffer, unsigned vlen)
 {
     Program program;
     program.log_entries = groups.size();
-    program.input_va = (kLogVa + groups.size() * sizeof(Registers) + 4095) & ~4095ull;
-    program.data.resize(program.input_va - kBufferVa + groups.size() * sizeof(Registers));
+    program.vlen = vlen;
+    const size_t entry_size = program.entry_size();
+    program.input_va = (kLogVa + groups.size() * entry_size + 4095) & ~4095ull;
+    program.data.resize(program.input_va - kBufferVa + groups.size() * entry_size);
     std::copy(buffer.begin(), buffer.end(), program.data.begin());
     uint8_t *input = program.data.data() + (program.input_va - kBufferVa);
     for (const Group &g : groups) {
         std::memcpy(input, &g.in, sizeof(Registers));
-        input += sizeof(Registers);
+        if (vlen) {
+            const VectorCsrs csrs{.vl = 0, .vtype = 0, .vcsr = g.vcsr, .vstart = 0};
+            std::memcpy(input + sizeof(Registers), &csrs, sizeof(csrs));
+            std::copy(g.vector.begin(), g.vector.end(), input + kVectorOffset);
+        }
+        input += entry_size;
     }
 
     Code code(kCodeVa);
     code.emit(j_type(0, 4 * 256)); // over the routines
     const uint64_t load = code.here();
-    emit_load_routine(code);
+    emit_load_routine(code, vlen);
     const uint64_t save = code.here();
-    emit_save_routine(code);
+    emit_save_routine(code, vlen);
     while (code.here() < kCodeVa + 4 * 256)
         code.emit(kNop);
 
@@ -264,7 +327,7 @@ Dump run_reference(const Program &program, const std::string &qemu, const std::s
     std::vector<uint8_t> raw(program.dump_size());
     if (pread(out.fd(), raw.data(), raw.size(), 0) != static_cast<ssize_t>(raw.size()))
         throw std::runtime_error(fmt::format("{} wrote less than {} bytes", qemu, raw.size()));
-    return parse_dump(raw, program.log_entries);
+    return parse_dump(raw, program);
 }
 
 Dump run_ours(const Program &program, uint64_t chaos_seed, unsigned chaos_period)
@@ -278,7 +341,7 @@ Dump run_ours(const Program &program, uint64_t chaos_seed, unsigned chaos_period
     FlatPort port({{kCodeVa, code.size(), reinterpret_cast<std::byte *>(code.data())},
                    {kBufferVa, data.size(), reinterpret_cast<std::byte *>(data.data())}});
     port.set_chaos(chaos_seed, chaos_period);
-    Cpu<FlatPort> cpu(port);
+    Cpu<FlatPort> cpu(port, 0, program.vlen);
     cpu.reset(kCodeVa);
 
     for (;;) {
@@ -290,7 +353,7 @@ Dump run_ours(const Program &program, uint64_t chaos_seed, unsigned chaos_period
         throw std::runtime_error(fmt::format("our hart stopped: reason {}, pc {:#x}, tval {:#x}",
                                              static_cast<int>(stop.reason), stop.pc, stop.tval));
     }
-    return parse_dump(data, program.log_entries);
+    return parse_dump(data, program);
 }
 
 } // namespace gmemu::diff

@@ -20,22 +20,31 @@ inline constexpr uint64_t kCodeVa = 0x1000000;
 inline constexpr uint64_t kBufferVa = 0x8000000;
 inline constexpr uint64_t kLogVa = kBufferVa + kBufferSize;
 
+struct VectorCsrs {
+    uint64_t vl, vtype, vcsr, vstart;
+};
+
 struct Program {
     std::vector<uint8_t> code;
     std::vector<uint8_t> data; // from kBufferVa: buffer, log (0), input
     uint64_t input_va = 0;
     size_t log_entries = 0;
+    unsigned vlen = 0; // 0: no vector registers are loaded and logged
     std::vector<uint64_t> marks; // address of a nop in each group that is always executed
 
-    size_t dump_size() const { return kBufferSize + log_entries * sizeof(Registers); }
+    // An entry of log or input: Registers; with vectors then VectorCsrs and v0 to v31.
+    size_t entry_size() const { return sizeof(Registers) + (vlen ? sizeof(VectorCsrs) + 4 * vlen : 0); }
+    size_t dump_size() const { return kBufferSize + log_entries * entry_size(); }
 };
 
-Program make_program(std::span<const Group> groups, std::span<const uint8_t> buffer);
+Program make_program(std::span<const Group> groups, std::span<const uint8_t> buffer, unsigned vlen);
 
 // What the program writes: buffer and log.
 struct Dump {
     std::vector<uint8_t> buffer;
     std::vector<Registers> log;
+    std::vector<VectorCsrs> vector_csrs;
+    std::vector<std::vector<uint8_t>> vectors;
 };
 
 // Throws std::runtime_error when the program does not end as it should.

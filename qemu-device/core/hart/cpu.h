@@ -2,7 +2,7 @@
 //
 // An RV64 hart: interpreter over predecoded basic blocks.
 //
-//   Cpu<MyPort, UserMode> cpu(port);      RV64GC_Zba_Zbb_Zbs, user mode
+//   Cpu<MyPort, UserMode> cpu(port);      RV64GC_Zba_Zbb_Zbs, user mode; V too if given a vlen
 //   Cpu<MyPort, MachineMode> cpu(port);   RV64IMAC_Zba_Zbb_Zbs, machine mode, no FP
 //   cpu.state().pc = entry;
 //   Stop stop = cpu.run();
@@ -19,30 +19,36 @@
 #include "machine_csrs.h"
 #include "port.h"
 #include "state.h"
+#include "vector/memory_insn.h"
+#include "vector/unit.h"
 
 namespace gmemu::hart {
 
 struct UserMode {
     static constexpr bool kMachine = false;
     static constexpr bool kFloat = true;
+    static constexpr bool kVector = true;
 };
 
 struct MachineMode {
     static constexpr bool kMachine = true;
     static constexpr bool kFloat = false;
+    static constexpr bool kVector = false;
 };
 
 template <Port P, class Mode = UserMode> class Cpu {
     static_assert(!Mode::kMachine || MachinePort<P>);
 
 public:
-    explicit Cpu(P &port, uint64_t hart_id = 0);
+    // vlen: bits of a vector register, as valid_vlen() says; 0: no vectors.
+    explicit Cpu(P &port, uint64_t hart_id = 0, unsigned vlen = 0);
     Cpu(const Cpu &) = delete;
     Cpu &operator=(const Cpu &) = delete;
 
     // Only while run() is not running.
     HartState &state() { return s_; }
     const HartState &state() const { return s_; }
+    VectorState &vector() { return vector_.state(); }
     MachineCsrs &machine_csrs() { return m_; }
     void reset(uint64_t pc);              // all registers and CSRs to 0, decoded code forgotten
     void flush_code() { cache_.flush(); } // forget decoded instructions (as FENCE.I)
@@ -69,6 +75,16 @@ private:
     template <Access access, class T, class Body> bool with_atomic(uint64_t va, Body body);
     bool misaligned(uint64_t va, Access access);
 
+    // cpu_vector.h
+    void set_vector_length(uint32_t bits);
+    template <Access access> bool vector_memory(uint32_t bits);
+    template <Access access, class T> uint64_t vector_access(VectorMemoryInsn insn, const VectorAccess &a);
+    template <Access access, class T>
+    uint64_t vector_span(uint64_t base, T *elements, uint64_t first, uint64_t count);
+    template <Access access, class T, class Address>
+    uint64_t vector_segments(VectorMemoryInsn insn, const VectorAccess &a, Address address);
+    template <Access access, class T> bool vector_element(uint64_t va, T &element);
+
     // cpu_fetch.h
     Block *find_or_build(uint64_t pc);
     Block *build(uint64_t pc);
@@ -79,6 +95,8 @@ private:
     bool execute_csr(uint32_t bits);
     bool read_csr(uint32_t csr, uint64_t &value);
     bool write_csr(uint32_t csr, uint64_t value);
+    bool read_vector_csr(uint32_t csr, uint64_t &value);
+    bool write_vector_csr(uint32_t csr, uint64_t value);
     bool enter_trap(uint64_t pc);
     void mret();
     bool illegal(uint32_t bits);
@@ -95,6 +113,7 @@ private:
     Trap trap_;
     HostFp host_fp_;
     MachineCsrs m_;
+    VectorUnit vector_;
     CodeCache cache_;
 };
 
@@ -104,3 +123,4 @@ private:
 #include "cpu_fetch.h"
 #include "cpu_memory.h"
 #include "cpu_run.h"
+#include "cpu_vector.h"

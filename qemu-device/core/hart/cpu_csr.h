@@ -7,16 +7,22 @@
 
 namespace gmemu::hart {
 
-template <Port P, class Mode> Cpu<P, Mode>::Cpu(P &port, uint64_t hart_id) : port_(port)
+template <Port P, class Mode> Cpu<P, Mode>::Cpu(P &port, uint64_t hart_id, unsigned vlen)
+    : port_(port),
+      vector_(Mode::kVector ? vlen : 0)
 {
     m_.hart_id = hart_id;
-    options_ = DecodeOptions{.fp = Mode::kFloat, .machine = Mode::kMachine, .fast_fp = HostFp::kAvailable};
+    options_ = DecodeOptions{.fp = Mode::kFloat,
+                             .machine = Mode::kMachine,
+                             .vector = vector_.state().vlenb() != 0,
+                             .fast_fp = HostFp::kAvailable};
 }
 
 template <Port P, class Mode> void Cpu<P, Mode>::reset(uint64_t pc)
 {
     s_ = HartState{};
     s_.pc = pc;
+    vector_.state().reset();
     m_ = MachineCsrs{.hart_id = m_.hart_id};
     if constexpr (Mode::kMachine)
         port_.set_user_data(false);
@@ -43,8 +49,41 @@ template <Port P, class Mode> bool Cpu<P, Mode>::illegal(uint32_t bits)
     return false;
 }
 
+template <Port P, class Mode> bool Cpu<P, Mode>::read_vector_csr(uint32_t number, uint64_t &value)
+{
+    const VectorState &v = vector_.state();
+    switch (number) {
+    case csr::kVstart: value = v.vstart; return true;
+    case csr::kVxsat: value = v.vxsat; return true;
+    case csr::kVxrm: value = v.vxrm; return true;
+    case csr::kVcsr: value = v.vxrm << 1 | v.vxsat; return true;
+    case csr::kVl: value = v.vl; return true;
+    case csr::kVtype: value = v.vtype(); return true;
+    case csr::kVlenb: value = v.vlenb(); return true;
+    default: return false;
+    }
+}
+
+template <Port P, class Mode> bool Cpu<P, Mode>::write_vector_csr(uint32_t number, uint64_t value)
+{
+    VectorState &v = vector_.state();
+    switch (number) {
+    case csr::kVstart: v.vstart = value & (v.vlenb() * 8 - 1); return true;
+    case csr::kVxsat: v.vxsat = value & 1; return true;
+    case csr::kVxrm: v.vxrm = value & 3; return true;
+    case csr::kVcsr:
+        v.vxsat = value & 1;
+        v.vxrm = (value >> 1) & 3;
+        return true;
+    default: return false;
+    }
+}
+
 template <Port P, class Mode> bool Cpu<P, Mode>::read_csr(uint32_t number, uint64_t &value)
 {
+    if constexpr (Mode::kVector)
+        if (options_.vector && read_vector_csr(number, value))
+            return true;
     if constexpr (Mode::kFloat) {
         switch (number) {
         case csr::kFflags:
@@ -88,6 +127,9 @@ template <Port P, class Mode> bool Cpu<P, Mode>::read_csr(uint32_t number, uint6
 
 template <Port P, class Mode> bool Cpu<P, Mode>::write_csr(uint32_t number, uint64_t value)
 {
+    if constexpr (Mode::kVector)
+        if (options_.vector && write_vector_csr(number, value))
+            return true;
     if constexpr (Mode::kFloat) {
         switch (number) {
         case csr::kFflags:

@@ -142,6 +142,7 @@ trap_at_pc:
 #include "cpu_run_fp.inc"
 #include "cpu_run_int.inc"
 #include "cpu_run_memory.inc"
+#include "cpu_run_vector.inc"
 
 out:
     if constexpr (Mode::kFloat) {

@@ -2,6 +2,8 @@
 #include "decode.h"
 
 #include "state.h"
+#include "vector/memory_insn.h"
+#include "vector/ops.h"
 
 namespace gmemu::hart {
 
@@ -292,6 +294,30 @@ Op decode_system(uint32_t b, const DecodeOptions &options)
     }
 }
 
+// vsetvli, vsetivli, vsetvl
+constexpr bool is_vset(uint32_t b) { return field(b, 31, 1) == 0 || field(b, 30, 2) == 3 || field(b, 25, 7) == 0x40; }
+
+void decode_v(uint32_t b, Decoded &d)
+{
+    d.imm = static_cast<int32_t>(b);
+    if (field(b, 12, 3) == 7) {
+        d.op = is_vset(b) ? Op::vset : kNone;
+    } else if (const uint16_t index = decode_vector(b)) {
+        d.op = Op::vector;
+        d.rd = static_cast<uint8_t>(index);
+        d.rs1 = static_cast<uint8_t>(index >> 8);
+    }
+}
+
+void decode_v_memory(uint32_t b, Decoded &d)
+{
+    const VectorMemoryInsn in{b};
+    if (in.addressing() == VectorAddressing::kNone)
+        return;
+    d.op = in.store() ? Op::vstore : Op::vload;
+    d.imm = static_cast<int32_t>(b);
+}
+
 Decoded decode_full(uint32_t b, const DecodeOptions &options)
 {
     Decoded d;
@@ -354,12 +380,21 @@ Decoded decode_full(uint32_t b, const DecodeOptions &options)
             d.op = funct3 == 2 ? Op::flw : funct3 == 3 ? Op::fld : kNone;
         d.imm = imm_i(b);
         int_rd = false;
+        if (options.vector && VectorMemoryInsn::is_vector_width(funct3))
+            decode_v_memory(b, d);
         break;
     case 0x27:
         if (options.fp)
             d.op = funct3 == 2 ? Op::fsw : funct3 == 3 ? Op::fsd : kNone;
         d.imm = imm_s(b);
         int_rd = false;
+        if (options.vector && VectorMemoryInsn::is_vector_width(funct3))
+            decode_v_memory(b, d);
+        break;
+    case 0x57:
+        int_rd = false;
+        if (options.vector)
+            decode_v(b, d);
         break;
     case 0x53:
         int_rd = false;

@@ -25,6 +25,7 @@ struct Decoded {
 struct DecodeOptions {
     bool fp = true;       // F and D
     bool machine = false; // mret, wfi
+    bool vector = false;  // V
     bool fast_fp = true;  // false: every rounding FP operation becomes fp_soft
 };
 

@@ -11,6 +11,13 @@ namespace csr {
 inline constexpr uint32_t kFflags = 0x001;
 inline constexpr uint32_t kFrm = 0x002;
 inline constexpr uint32_t kFcsr = 0x003;
+inline constexpr uint32_t kVstart = 0x008;
+inline constexpr uint32_t kVxsat = 0x009;
+inline constexpr uint32_t kVxrm = 0x00a;
+inline constexpr uint32_t kVcsr = 0x00f;
+inline constexpr uint32_t kVl = 0xc20;
+inline constexpr uint32_t kVtype = 0xc21;
+inline constexpr uint32_t kVlenb = 0xc22;
 inline constexpr uint32_t kMstatus = 0x300;
 inline constexpr uint32_t kMisa = 0x301;
 inline constexpr uint32_t kMie = 0x304;

@@ -56,6 +56,11 @@
     X(fcvt_s_d) X(fcvt_d_s) \
     X(fp_soft) /* any rounding arithmetic: raw instruction in imm */
 
+// All of RVV in four handlers; what it is comes from the raw bits in imm.
+#define GMEMU_HART_VECTOR_OPS(X) \
+    X(vset) X(vload) X(vstore) \
+    X(vector) /* arithmetic, masks, permutation: decode_vector() in rd and rs1 */
+
 // Pairs of instructions in one handler.
 #define GMEMU_HART_FUSED_OPS(X) \
     X(slli_add)  /* rd = (x[rs1] << imm) + x[rs2] */ \
@@ -69,6 +74,7 @@
     GMEMU_HART_CONTROL_OPS(X) \
     GMEMU_HART_AMO_OPS(X) \
     GMEMU_HART_FP_OPS(X) \
+    GMEMU_HART_VECTOR_OPS(X) \
     GMEMU_HART_FUSED_OPS(X)
 // clang-format on
 
