@@ -37,7 +37,7 @@ void add_guest_options(CLI::App &app, RunOptions &o)
     app.add_option("--memory", o.memory, "Guest memory (default 1G)");
     app.add_option("--cpus", o.cpus, "Guest CPUs (default 2)")->check(CLI::Range(1u, 64u));
     app.add_option("--device", o.device,
-                   "Property of the device, KEY=VALUE (cores, dram, check, chaos, coherent); repeatable")
+                   "Property of the device, KEY=VALUE (cores, dram, check, chaos, coherent, vlen); repeatable")
         ->allow_extra_args(false);
     app.add_flag("!--no-device", o.with_device, "Boot without the gmemu device");
     app.add_flag("!--no-gmem", o.with_gmem, "Boot with gmem=off");

@@ -14,7 +14,7 @@ namespace gmemu {
 
 struct ComputeHart::Engine {
     Engine(Environment &env, TlbClient &client, uint32_t hart, uint32_t harts)
-        : port(env.mmu, client, env.clock, hart, harts), cpu(port, hart)
+        : port(env.mmu, client, env.clock, hart, harts), cpu(port, hart, env.vlen)
     {
     }
     ComputePort port;
@@ -277,6 +277,7 @@ ComputeHart::Resolved ComputeHart::execute(Result &result)
     auto &cpu = engine_->cpu;
     hart::HartState &state = cpu.state();
     state = hart::HartState();
+    cpu.vector().reset();
     state.pc = job_.pc;
     state.x[2] = job_.sp;
     state.x[10] = job_.a0;

@@ -32,6 +32,7 @@ public:
         RunGate &gate;
         Auditor &auditor;
         const DeviceClock &clock;
+        unsigned vlen;  // bits of a vector register; 0: no vectors
         std::function<void(HartIndex)> halted;  // GMEMU_MIRQ_HART
     };
 

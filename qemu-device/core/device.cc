@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "barrier.h"
+#include "hart/vector/state.h"
 
 namespace gmemu {
 
@@ -28,8 +29,11 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
         return "the memory for local DRAM is not aligned to 4 KiB";
     if (config.peer > 1)
         return fmt::format("peer={}: must be 0 (off) or 1 (on)", config.peer);
-    if (config.replayable != 1 || config.reserved != 0)
-        return "replayable must be 1 and reserved 0";
+    if (!hart::valid_vlen(config.vlen))
+        return fmt::format("vlen={}: must be a power of two from {} to {} bits, or 0 for no vectors", config.vlen,
+                           hart::kMinVlen, hart::kMaxVlen);
+    if (config.replayable != 1)
+        return "replayable must be 1";
     return {};
 }
 
@@ -57,7 +61,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
     faults_.set_taken_hook([this] { auditor_.kick(); });
     invalidator_.set_completion_hook([this] { auditor_.kick(); });
     for (uint32_t i = 0; i < config.cores; i++) {
-        ComputeHart::Environment environment{host_, mmu_, faults_, engine_gate_, auditor_, clock_, [this](HartIndex hart) {
+        ComputeHart::Environment environment{host_, mmu_, faults_, engine_gate_, auditor_, clock_, config.vlen, [this](HartIndex hart) {
                                                  mgmt_registers_.hart_halted(hart);
                                              }};
         harts_.push_back(std::make_unique<ComputeHart>(HartIndex(i), config.cores, std::move(environment)));
@@ -88,12 +92,15 @@ void Device::attach_registers(const gmemu_config &config)
         caps |= GMEMU_CAP_COHERENT;
     if (config.peer)
         caps |= GMEMU_CAP_PEER;
+    if (config.vlen)
+        caps |= GMEMU_CAP_VECTOR;
     registers_.set_reset(GMEMU_REG_CAPS, caps);
     registers_.set_reset(GMEMU_REG_CORES, config.cores);
     registers_.set_reset(GMEMU_REG_DRAM_SIZE, config.dram_size);
     // A peer keeps all of it, and says itself how much it can hold.
     registers_.set_reset(GMEMU_REG_DRAM_RESERVED, config.peer ? config.dram_size : kFirmwareReserved);
     registers_.set_reset(GMEMU_REG_CHECK_MODE, config.check);
+    registers_.set_reset(GMEMU_REG_VLEN, config.vlen);
 
     registers_.on_read(GMEMU_REG_STATUS, [this]() -> uint64_t {
         return (ready_ ? GMEMU_STATUS_READY : 0) | (fatal_ ? GMEMU_STATUS_FATAL : 0) |

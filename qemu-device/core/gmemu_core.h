@@ -71,7 +71,7 @@ struct gmemu_config {
 	uint64_t dram_size; /* bytes, multiple of 2 MiB, at least 4 MiB */
 	uint64_t chaos_seed; /* 0: off */
 	uint32_t replayable; /* 1; 0 is reserved for a later version */
-	uint32_t reserved;
+	uint32_t vlen; /* bits of a vector register: a power of two in 128..65536, or 0: no vectors */
 	/*
 	 * For a device whose local DRAM is BAR2 (GMEMU_CAP_COHERENT): dram_size zeroed
 	 * bytes, a power of two, that stay until the core is destroyed and that guest CPUs

@@ -82,7 +82,7 @@
 #define GMEMU_REG_PAGE_SIZES 0x0020u /* RO, 64 bit: bit n set: 2^n-byte leaves */
 #define GMEMU_REG_DRAM_SIZE 0x0028u /* RO, 64 bit: bytes of local DRAM */
 #define GMEMU_REG_DRAM_RESERVED 0x0030u /* RO, 64 bit: bytes at DRAM offset 0 owned by firmware */
-#define GMEMU_REG_VLEN 0x0038u /* RO: vector length in bits, 0 without vectors */
+#define GMEMU_REG_VLEN 0x0038u /* RO: bits of a vector register, 0 without vectors */
 #define GMEMU_REG_APERTURES 0x003cu /* RO: where leaves and tables may be, GMEMU_APERTURE_* */
 #define GMEMU_APERTURE_LEAF_SYSTEM GMEMU_BIT(0)
 #define GMEMU_APERTURE_LEAF_LOCAL GMEMU_BIT(1)

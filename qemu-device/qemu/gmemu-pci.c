@@ -61,6 +61,7 @@ struct GmemuState {
     bool replayable;
     bool coherent;
     bool peer;
+    uint32_t vlen;
 
     struct gmemu_core *core; /* NULL once unplugged; written under the BQL */
     unsigned int in_mmio; /* MMIO handlers inside the core, atomic */
@@ -440,6 +441,7 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
         .chaos_seed = s->chaos_seed,
         .replayable = s->replayable,
         .peer = s->peer,
+        .vlen = s->vlen,
     };
     const char *reason = NULL;
     sigset_t signals;
@@ -570,6 +572,7 @@ static const Property gmemu_properties[] = {
     DEFINE_PROP_BOOL("replayable", GmemuState, replayable, true),
     DEFINE_PROP_BOOL("coherent", GmemuState, coherent, false),
     DEFINE_PROP_BOOL("peer", GmemuState, peer, false),
+    DEFINE_PROP_UINT32("vlen", GmemuState, vlen, 1024),
 };
 
 static void gmemu_class_init(ObjectClass *klass, void *data)

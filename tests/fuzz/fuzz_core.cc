@@ -202,6 +202,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.dram_size = 4u << 20;
     config.chaos_seed = in.take(1) % 4;
     config.replayable = 1;
+    config.vlen = 256;
     const char *error = nullptr;
     gmemu_core *core = gmemu_core_create(&config, &ops, &host, &error);
     if (!core)

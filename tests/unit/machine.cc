@@ -16,6 +16,7 @@ static gmemu_config config_of(const MachineOptions &options)
     config.replayable = 1;
     config.dram = options.local;
     config.peer = options.peer;
+    config.vlen = options.vlen;
     return config;
 }
 

@@ -27,6 +27,7 @@ struct MachineOptions {
     uint32_t ring_log2 = 4;  // fault ring
     std::byte *local = nullptr;  // memory for local DRAM that the CPU sees as well
     bool peer = false;
+    uint32_t vlen = 0;       // bits of a vector register
     bool enable = true;      // set up context table and fault ring, CTRL.ENABLE
     gmemu::AuditTimes times{};
 };

@@ -24,6 +24,7 @@ public:
     void addi(Reg rd, Reg rs, int32_t imm) { i(0x13, 0, rd, rs, imm); }
     void slli(Reg rd, Reg rs, uint32_t n) { i(0x13, 1, rd, rs, static_cast<int32_t>(n)); }
     void add(Reg rd, Reg x, Reg y) { r(0x33, 0, 0, rd, x, y); }
+    void sub(Reg rd, Reg x, Reg y) { r(0x33, 0, 0x20, rd, x, y); }
     void xor_(Reg rd, Reg x, Reg y) { r(0x33, 4, 0, rd, x, y); }
     void lui(Reg rd, uint32_t imm20) { emit(imm20 << 12 | rd << 7 | 0x37); }
     void ld(Reg rd, Reg base, int32_t off) { i(0x03, 3, rd, base, off); }

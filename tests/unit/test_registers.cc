@@ -210,6 +210,9 @@ TEST_CASE("configurations that make no sense are refused", "[abi]")
     SECTION("too many cores") { config.cores = 65; }
     SECTION("odd DRAM") { config.dram_size = (4ull << 20) + 4096; }
     SECTION("little DRAM") { config.dram_size = 2ull << 20; }
+    SECTION("vectors that are too short") { config.vlen = 64; }
+    SECTION("vectors of an odd length") { config.vlen = 1000; }
+    SECTION("vectors that are too long") { config.vlen = 131072; }
     SECTION("missing op") { ops.msix = nullptr; }
     CHECK(gmemu_core_create(&config, &ops, &host, &error) == nullptr);
     CHECK(std::string(error).size() > 10);
