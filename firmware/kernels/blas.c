@@ -2,7 +2,11 @@
 #include "gmemu_device.h"
 #include "gmemu_std_kernels.h"
 
-GMEMU_KERNEL(saxpy, const struct gmemu_saxpy_args)
+#ifndef GMEMU_SCALAR
+#include "gmemu_vector.h"
+#endif
+
+GMEMU_KERNEL_SCALAR(saxpy, const struct gmemu_saxpy_args)
 {
     const uint64_t end = gmemu_end(wg, 0);
     const float a = args->a;
@@ -13,11 +17,29 @@ GMEMU_KERNEL(saxpy, const struct gmemu_saxpy_args)
         y[i] = __builtin_fmaf(a, x[i], y[i]);
 }
 
+#ifndef GMEMU_SCALAR
+GMEMU_KERNEL_VECTOR(saxpy, const struct gmemu_saxpy_args)
+{
+    const uint64_t end = gmemu_end(wg, 0);
+    const float a = args->a;
+    const float *x = args->x;
+    float *y = args->y;
+
+    for (uint64_t i = gmemu_first(wg, 0), vl; i < end; i += vl) {
+        vl = __riscv_vsetvl_e32m8(end - i);
+        const vfloat32m8_t xs = __riscv_vle32_v_f32m8(x + i, vl);
+        const vfloat32m8_t ys = __riscv_vle32_v_f32m8(y + i, vl);
+
+        __riscv_vse32_v_f32m8(y + i, __riscv_vfmacc_vf_f32m8(ys, a, xs, vl), vl);
+    }
+}
+#endif
+
 /*
  * Four columns at a time, so that a row of B is read in order and each element of A is
  * used four times once loaded. The sums stay in order of k.
  */
-GMEMU_KERNEL(sgemm, const struct gmemu_sgemm_args)
+GMEMU_KERNEL_SCALAR(sgemm, const struct gmemu_sgemm_args)
 {
     const struct gmemu_sgemm_args g = *args;
     const uint64_t col_end = gmemu_end(wg, 0), row_end = gmemu_end(wg, 1);
@@ -61,3 +83,54 @@ GMEMU_KERNEL(sgemm, const struct gmemu_sgemm_args)
         }
     }
 }
+
+#ifndef GMEMU_SCALAR
+/* alpha * sum + beta * c, into c. */
+GMEMU_WITH_VECTORS static inline void store_row(const struct gmemu_sgemm_args *g, float *c, vfloat32m8_t sum, size_t vl)
+{
+    if (g->beta == 0) {
+        __riscv_vse32_v_f32m8(c, __riscv_vfmul_vf_f32m8(sum, g->alpha, vl), vl);
+        return;
+    }
+    const vfloat32m8_t old = __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(c, vl), g->beta, vl);
+    __riscv_vse32_v_f32m8(c, __riscv_vfmacc_vf_f32m8(old, g->alpha, sum, vl), vl);
+}
+
+/*
+ * As many columns as registers hold, in two rows that share what is loaded of B. Each
+ * sum is in order of k, as without vectors, and the result is the same bit for bit.
+ */
+GMEMU_KERNEL_VECTOR(sgemm, const struct gmemu_sgemm_args)
+{
+    const struct gmemu_sgemm_args g = *args;
+    const uint64_t col_end = gmemu_end(wg, 0), row_end = gmemu_end(wg, 1);
+
+    for (uint64_t col = gmemu_first(wg, 0), vl; col < col_end; col += vl) {
+        uint64_t row = gmemu_first(wg, 1);
+
+        vl = __riscv_vsetvl_e32m8(col_end - col);
+        for (; row + 2 <= row_end; row += 2) {
+            const float *a0 = g.a + row * g.lda, *a1 = a0 + g.lda, *b = g.b + col;
+            float *c = g.c + row * g.ldc + col;
+            vfloat32m8_t s0 = __riscv_vfmv_v_f_f32m8(0, vl), s1 = s0;
+
+            for (uint32_t k = 0; k < g.k; k++, b += g.ldb) {
+                const vfloat32m8_t bs = __riscv_vle32_v_f32m8(b, vl);
+
+                s0 = __riscv_vfmacc_vf_f32m8(s0, a0[k], bs, vl);
+                s1 = __riscv_vfmacc_vf_f32m8(s1, a1[k], bs, vl);
+            }
+            store_row(&g, c, s0, vl);
+            store_row(&g, c + g.ldc, s1, vl);
+        }
+        if (row < row_end) {
+            const float *a = g.a + row * g.lda, *b = g.b + col;
+            vfloat32m8_t s = __riscv_vfmv_v_f_f32m8(0, vl);
+
+            for (uint32_t k = 0; k < g.k; k++, b += g.ldb)
+                s = __riscv_vfmacc_vf_f32m8(s, a[k], __riscv_vle32_v_f32m8(b, vl), vl);
+            store_row(&g, g.c + row * g.ldc + col, s, vl);
+        }
+    }
+}
+#endif

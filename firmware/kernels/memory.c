@@ -2,14 +2,42 @@
 #include "gmemu_device.h"
 #include "gmemu_std_kernels.h"
 
-GMEMU_KERNEL(copy, const struct gmemu_copy_args)
+#ifndef GMEMU_SCALAR
+#include "gmemu_vector.h"
+
+GMEMU_KERNEL_VECTOR(copy, const struct gmemu_copy_args)
+{
+    const uint64_t end = gmemu_end(wg, 0);
+    const uint64_t *src = args->src;
+    uint64_t *dst = args->dst;
+
+    for (uint64_t i = gmemu_first(wg, 0), vl; i < end; i += vl) {
+        vl = __riscv_vsetvl_e64m8(end - i);
+        __riscv_vse64_v_u64m8(dst + i, __riscv_vle64_v_u64m8(src + i, vl), vl);
+    }
+}
+
+GMEMU_KERNEL_VECTOR(fill, const struct gmemu_fill_args)
+{
+    const uint64_t end = gmemu_end(wg, 0);
+    const vuint64m8_t value = __riscv_vmv_v_x_u64m8(args->value, __riscv_vsetvlmax_e64m8());
+    uint64_t *dst = args->dst;
+
+    for (uint64_t i = gmemu_first(wg, 0), vl; i < end; i += vl) {
+        vl = __riscv_vsetvl_e64m8(end - i);
+        __riscv_vse64_v_u64m8(dst + i, value, vl);
+    }
+}
+#endif
+
+GMEMU_KERNEL_SCALAR(copy, const struct gmemu_copy_args)
 {
     const uint64_t first = gmemu_first(wg, 0), end = gmemu_end(wg, 0);
 
     memcpy(args->dst + first, args->src + first, (end - first) * sizeof(uint64_t));
 }
 
-GMEMU_KERNEL(fill, const struct gmemu_fill_args)
+GMEMU_KERNEL_SCALAR(fill, const struct gmemu_fill_args)
 {
     const uint64_t end = gmemu_end(wg, 0), value = args->value;
     uint64_t *dst = args->dst;

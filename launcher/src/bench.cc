@@ -35,6 +35,7 @@ private:
     void migration();
     void copy_engine();
     void harts();
+    void vectors();
     void first_result();
     void idle();
     std::optional<double> idle_share(bool device);
@@ -91,6 +92,19 @@ void Bench::copy_engine()
 
     if (run.code)
         failed("bench-copy", run.output);
+    else
+        take(run.output);
+}
+
+/* Not the guest's: one hart, the standard kernels in both codes. */
+void Bench::vectors()
+{
+    progress("standard kernels with and without vectors");
+    const Captured run = capture({program("bench-vector").string(), "--kernels", (paths_.build / "firmware/std.elf").string()},
+                                 {.timeout_s = 120});
+
+    if (run.code)
+        failed("bench-vector", run.output);
     else
         take(run.output);
 }
@@ -212,7 +226,7 @@ std::string Bench::number(const std::string &key, const char *unit) const
 
 void Bench::print() const
 {
-    const auto row = [this](const char *what, const char *key, const char *unit,
+    const auto row = [this](const std::string &what, const std::string &key, const char *unit,
                             const std::string &beside = {}) {
         fmt::print("{:<44} {:>16}{}\n", what, number(key, unit), beside.empty() ? "" : "   " + beside);
     };
@@ -231,6 +245,10 @@ void Bench::print() const
                    fmt::format("{:.0f} MIPS", hart["mips"].get<double>()),
                    hart["qemu_mips"].is_null() ? "not installed"
                                                : fmt::format("{:.0f} MIPS", hart["qemu_mips"].get<double>()));
+    for (const char *kernel : {"saxpy", "sgemm", "copy", "fill", "reduce_add"})
+        row(fmt::format("{} with vectors, against without", kernel), fmt::format("vector_{}_times", kernel), "times",
+            fmt::format("{} and {}", number(fmt::format("vector_{}_g_per_s", kernel), "G/s"),
+                        number(fmt::format("scalar_{}_g_per_s", kernel), "G/s")));
     row("gmemu run: boot, first result, power off", "first_result_s", "s");
     row("idle device, of a host core", "idle_device_percent", "%",
         fmt::format("guest with it {}, without {}", number("idle_guest_with_device_percent", "%"),
@@ -241,6 +259,7 @@ int Bench::run()
 {
     copy_engine();
     harts();
+    vectors();
     migration();
     first_result();
     idle();

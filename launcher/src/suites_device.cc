@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The device as its properties make it: the doctor runs work on each. */
+/* The device as its properties make it: the doctor, or another program, runs work on each. */
 #include "suites.h"
 #include "test_boot.h"
 
@@ -10,9 +10,10 @@ namespace gmemu {
 namespace {
 
 TestGroup configured(const Paths &paths, const TestOptions &options,
-                     const std::vector<std::string> &properties, const std::string &doctor_says)
+                     const std::vector<std::string> &properties, const std::string &says,
+                     const char *what = "launcher/gmemu-doctor")
 {
-    const std::string doctor = (paths.build / "launcher/gmemu-doctor").string();
+    const std::string program = (paths.build / what).string();
     std::string name = "device";
     std::vector<std::string> boot_options;
 
@@ -24,13 +25,13 @@ TestGroup configured(const Paths &paths, const TestOptions &options,
                 BootRequest request;
 
                 request.options = boot_options;
-                request.program = {doctor};
+                request.program = {program};
                 const Boot boot = boot_guest(options, request);
                 std::string problem;
                 if (boot.code != 0)
                     problem = fmt::format("exit code {} instead of 0", boot.code);
-                else if (boot.out.find(doctor_says) == std::string::npos)
-                    problem = fmt::format("the doctor does not say '{}'", doctor_says);
+                else if (boot.out.find(says) == std::string::npos)
+                    problem = fmt::format("{} does not say '{}'", what, says);
                 else if (boot.device.find("contract violation") != std::string::npos)
                     problem = "the contract checker has something to report";
                 report.add(verdict_of(name, boot, problem));
@@ -44,6 +45,7 @@ std::vector<TestGroup> device_suites(const Paths &paths, const TestOptions &opti
     return {
         configured(paths, options, {"coherent=on"}, "coherent-dram"),
         configured(paths, options, {"cores=1", "dram=16M"}, ": 1 cores, 14 MiB of DRAM"),
+        configured(paths, options, {"vlen=0"}, "ok 1", "tests/guest/guest-vectors"),
         configured(paths, options, {"chaos=7"}, "the device works on malloc'd memory"),
     };
 }

@@ -11,8 +11,8 @@
 #include "rig.h"
 
 struct Device : Rig {
-    explicit Device(uint32_t cores = 4, Mode mode = Mode::plain)
-        : Rig(cores, built("GMEMU_FW"), mode),
+    explicit Device(uint32_t cores = 4, Mode mode = Mode::plain, uint32_t vlen = 0)
+        : Rig(cores, built("GMEMU_FW"), mode, vlen),
           standard(load_module(built("GMEMU_STD_ELF"))),
           tests(load_module(built("GMEMU_TEST_ELF")))
     {}

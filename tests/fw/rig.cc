@@ -72,7 +72,7 @@ gmemu_host_ops Rig::host_ops()
     return ops;
 }
 
-Rig::Rig(uint32_t cores, const std::string &firmware_file, Mode mode)
+Rig::Rig(uint32_t cores, const std::string &firmware_file, Mode mode, uint32_t vlen)
     : mode_(mode), next_table_(tables_at), next_user_(user_at)
 {
     void *ram = mmap(nullptr, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -85,6 +85,7 @@ Rig::Rig(uint32_t cores, const std::string &firmware_file, Mode mode)
     config.check = GMEMU_CHECK_LOG;
     config.dram_size = 16u << 20;
     config.replayable = 1;
+    config.vlen = vlen;
     config.peer = mode == Mode::peer;
     const gmemu_host_ops ops = host_ops();
     const char *error = "";
@@ -292,8 +293,14 @@ std::map<std::string, uint64_t> Rig::load_module(const std::string &file)
         if (std::strcmp(names + sections[n].sh_name, GMEMU_MODULE_SECTION) != 0)
             continue;
         const auto *table = reinterpret_cast<const gmemu_kernel_desc *>(base + sections[n].sh_addr);
-        for (uint64_t k = 0; k < sections[n].sh_size / sizeof(*table); k++)
-            kernels[static_cast<const char *>(pointer(table[k].name))] = table[k].entry;
+        // As libgmemu does: the code with vectors on a device that has them.
+        const bool vectors = read(GMEMU_REG_CAPS, 8) & GMEMU_CAP_VECTOR;
+        for (uint64_t k = 0; k < sections[n].sh_size / sizeof(*table); k++) {
+            uint64_t &entry = kernels[static_cast<const char *>(pointer(table[k].name))];
+            const bool needs_vectors = table[k].flags & GMEMU_KERNEL_NEEDS_VECTOR;
+            if (!entry || needs_vectors == vectors)
+                entry = table[k].entry;
+        }
     }
     return kernels;
 }
@@ -572,7 +579,8 @@ void Rig::Queue::submit(void *packet)
     rig_.write(GMEMU_DOORBELL_BASE + id_ * GMEMU_DOORBELL_STRIDE, index + 1, 8);
 }
 
-void Rig::Queue::launch_bytes(uint64_t entry, const void *args, size_t bytes, uint32_t grid, uint32_t group)
+void Rig::Queue::launch_bytes(uint64_t entry, const void *args, size_t bytes, uint32_t grid, uint32_t group,
+                              uint32_t rows, uint32_t row_group)
 {
     alignas(8) gmemu_aql_dispatch packet = {};
     void *copied = rig_.allocate(bytes);
@@ -581,11 +589,13 @@ void Rig::Queue::launch_bytes(uint64_t entry, const void *args, size_t bytes, ui
     packet.header = GMEMU_AQL_KERNEL_DISPATCH | GMEMU_AQL_BARRIER |
                     GMEMU_AQL_FENCE_SYSTEM << GMEMU_AQL_ACQUIRE_SHIFT |
                     GMEMU_AQL_FENCE_SYSTEM << GMEMU_AQL_RELEASE_SHIFT;
-    packet.setup = 1;
+    packet.setup = rows > 1 ? 2 : 1;
     for (unsigned dim = 0; dim < 3; dim++)
         packet.workgroup_size[dim] = 1, packet.grid_size[dim] = 1;
     packet.workgroup_size[0] = static_cast<uint16_t>(group);
     packet.grid_size[0] = grid;
+    packet.workgroup_size[1] = static_cast<uint16_t>(row_group);
+    packet.grid_size[1] = rows;
     packet.private_segment_size = 65536;
     packet.kernel_object = entry;
     packet.kernarg_address = rig_.va(copied);

@@ -30,7 +30,8 @@ public:
 
     enum class Mode { plain, peer };
 
-    explicit Rig(uint32_t cores, const std::string &firmware_file, Mode mode = Mode::plain);
+    // vlen: bits of the harts' vector registers; 0: none, and kernels are those without.
+    explicit Rig(uint32_t cores, const std::string &firmware_file, Mode mode = Mode::plain, uint32_t vlen = 0);
     ~Rig();
     Rig(const Rig &) = delete;
     Rig &operator=(const Rig &) = delete;
@@ -126,11 +127,15 @@ public:
 
     // Fill in the packet's completion signal, submit it and ring.
     void submit(void *packet);
-    template <class Args> void launch(uint64_t entry, const Args &args, uint32_t grid, uint32_t group = 1)
+    // rows: dimension 1 of the grid, row_group of the work-group.
+    template <class Args>
+    void launch(uint64_t entry, const Args &args, uint32_t grid, uint32_t group = 1, uint32_t rows = 1,
+                uint32_t row_group = 1)
     {
-        launch_bytes(entry, &args, sizeof(args), grid, group);
+        launch_bytes(entry, &args, sizeof(args), grid, group, rows, row_group);
     }
-    void launch_bytes(uint64_t entry, const void *args, size_t bytes, uint32_t grid, uint32_t group);
+    void launch_bytes(uint64_t entry, const void *args, size_t bytes, uint32_t grid, uint32_t group, uint32_t rows = 1,
+                      uint32_t row_group = 1);
     void copy(const void *dst, const void *src, uint64_t bytes);
     void fill(const void *dst, uint64_t pattern, uint64_t bytes);
     // All packets complete within the time?

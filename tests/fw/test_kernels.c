@@ -96,3 +96,17 @@ GMEMU_KERNEL(use_globals, const struct stack_args)
     args->result[wg->flat] = sum;
     gmemu_atomic_add(&zeroed[0], 1);
 }
+
+/* Bits of a vector register of the code that runs; 0: it is the one without vectors. */
+GMEMU_KERNEL_SCALAR(vector_bits, const struct stack_args) { args->result[wg->flat] = 0; }
+
+GMEMU_KERNEL_VECTOR(vector_bits, const struct stack_args)
+{
+    uint64_t bytes;
+
+    __asm__("csrr %0, vlenb" : "=r"(bytes));
+    args->result[wg->flat] = 8 * bytes;
+}
+
+/* There is no code of it for a device without vectors. */
+GMEMU_KERNEL_VECTOR(vectors_only, const struct stack_args) { args->result[wg->flat] = 1; }

@@ -147,31 +147,78 @@ GMEMU_EXTERN_C int memcmp(const void *a, const void *b, size_t n);
  * Define kernel `name` with arguments of type args_type. The body that follows has
  * `args_type *args` and `const struct gmemu_wg *wg`. The work-group starts in the stub
  * `name`, whose a0 and a1 are the C arguments; ra is 0, so it must not return.
+ *
+ * The body is compiled twice, for any device and for one with vectors (stub
+ * `name_vector`); libgmemu launches what the device can run. Without vectors with
+ * gmemu-cc --scalar; with vectors only with -march=rv64gcv.
  */
 #define GMEMU_KERNEL_STACK(name, args_type, stack_bytes)                                                   \
     static inline                                                                                          \
         __attribute__((always_inline)) void name##_gmemu_body(args_type *args, const struct gmemu_wg *wg); \
-    GMEMU_EXTERN_C __attribute__((noreturn)) void name(args_type *args, uint64_t flat);                    \
-    struct name##_gmemu_desc {                                                                             \
-        void (*entry)(args_type *, uint64_t);                                                              \
-        const char *name_;                                                                                 \
-        uint32_t args_size, flags, stack_size, reserved;                                                   \
-    };                                                                                                     \
-    GMEMU_ASSERT_SIZE(struct name##_gmemu_desc, sizeof(struct gmemu_kernel_desc));                         \
-    __attribute__((used, retain, section(".gmemu.kernels"),                                                \
-                   aligned(8))) static struct name##_gmemu_desc name##_gmemu_kernel = {                    \
-        name, #name, sizeof(args_type), 0, (stack_bytes), 0};                                              \
-    GMEMU_EXTERN_C __attribute__((noreturn)) void name(args_type *args, uint64_t flat)                     \
-    {                                                                                                      \
-        struct gmemu_wg wg;                                                                                \
-                                                                                                           \
-        gmemu_wg_read(&wg, flat);                                                                          \
-        name##_gmemu_body(args, &wg);                                                                      \
-        gmemu_exit();                                                                                      \
-    }                                                                                                      \
-    static inline __attribute__((always_inline)) void name##_gmemu_body(                                   \
-        __attribute__((unused)) args_type *args, __attribute__((unused)) const struct gmemu_wg *wg)
+    GMEMU_SCALAR_STUB_(name, args_type, stack_bytes, name##_gmemu_body)                                     \
+    GMEMU_VECTOR_STUB_(name, args_type, stack_bytes, name##_gmemu_body)                                    \
+    GMEMU_BODY_(name##_gmemu_body, args_type, )
 
 #define GMEMU_KERNEL(name, args_type) GMEMU_KERNEL_STACK(name, args_type, GMEMU_DEFAULT_STACK)
+
+/*
+ * Where the two should differ: a body for devices without vectors, and one for those with,
+ * both of the same name and arguments. Either may be missing.
+ */
+#define GMEMU_KERNEL_SCALAR(name, args_type)                                                                 \
+    static inline                                                                                            \
+        __attribute__((always_inline)) void name##_gmemu_scalar(args_type *args, const struct gmemu_wg *wg); \
+    GMEMU_SCALAR_STUB_(name, args_type, GMEMU_DEFAULT_STACK, name##_gmemu_scalar)                            \
+    GMEMU_BODY_(name##_gmemu_scalar, args_type, )
+
+#define GMEMU_KERNEL_VECTOR(name, args_type)                                                                 \
+    static inline GMEMU_WITH_VECTORS __attribute__((always_inline)) void name##_gmemu_vector_body(           \
+        args_type *args, const struct gmemu_wg *wg);                                                         \
+    GMEMU_VECTOR_STUB_(name, args_type, GMEMU_DEFAULT_STACK, name##_gmemu_vector_body)                       \
+    GMEMU_BODY_(name##_gmemu_vector_body, args_type, GMEMU_WITH_VECTORS)
+
+/* For functions that a vector kernel calls: compiled with vectors, not to be called without. */
+#ifdef __riscv_vector
+#define GMEMU_WITH_VECTORS
+#else
+#define GMEMU_WITH_VECTORS __attribute__((target("arch=+v")))
+#endif
+
+#define GMEMU_BODY_(body, args_type, attributes)                               \
+    static inline attributes __attribute__((always_inline, unused)) void body( \
+        __attribute__((unused)) args_type *args, __attribute__((unused)) const struct gmemu_wg *wg)
+
+#define GMEMU_STUB_(stub, name, args_type, flags, stack_bytes, body, attributes)                                     \
+    GMEMU_EXTERN_C __attribute__((noreturn)) attributes void stub(args_type *args, uint64_t flat);                   \
+    struct stub##_gmemu_desc {                                                                                       \
+        void (*entry)(args_type *, uint64_t);                                                                        \
+        const char *name_;                                                                                           \
+        uint32_t args_size, flags_, stack_size, reserved;                                                            \
+    };                                                                                                               \
+    GMEMU_ASSERT_SIZE(struct stub##_gmemu_desc, sizeof(struct gmemu_kernel_desc));                                   \
+    __attribute__((used, retain, section(".gmemu.kernels"),                                                          \
+                   aligned(8))) static struct stub##_gmemu_desc stub##_gmemu_kernel = {                              \
+        stub, #name, sizeof(args_type), (flags), (stack_bytes), 0};                                                  \
+    GMEMU_EXTERN_C __attribute__((noreturn)) attributes void stub(args_type *args, uint64_t flat)                    \
+    {                                                                                                                \
+        struct gmemu_wg wg;                                                                                          \
+                                                                                                                     \
+        gmemu_wg_read(&wg, flat);                                                                                    \
+        body(args, &wg);                                                                                             \
+        gmemu_exit();                                                                                                \
+    }
+
+#ifdef __riscv_vector /* everything is */
+#define GMEMU_SCALAR_STUB_(name, args_type, stack_bytes, body)
+#else
+#define GMEMU_SCALAR_STUB_(name, args_type, stack_bytes, body) \
+    GMEMU_STUB_(name, name, args_type, 0, stack_bytes, body, )
+#endif
+#ifdef GMEMU_SCALAR
+#define GMEMU_VECTOR_STUB_(name, args_type, stack_bytes, body)
+#else
+#define GMEMU_VECTOR_STUB_(name, args_type, stack_bytes, body) \
+    GMEMU_STUB_(name##_vector, name, args_type, GMEMU_KERNEL_NEEDS_VECTOR, stack_bytes, body, GMEMU_WITH_VECTORS)
+#endif
 
 #endif

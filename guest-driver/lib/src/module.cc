@@ -74,24 +74,38 @@ bool text_at(const gmemu_module &module, uint64_t va, std::string *text)
     return true;
 }
 
+gmemu_kernel &kernel_named(gmemu_module &module, const std::string &name, uint32_t args_size)
+{
+    for (gmemu_kernel &kernel : module.kernels)
+        if (kernel.name == name)
+            return kernel;
+    gmemu_kernel kernel;
+    kernel.name = name;
+    kernel.args_size = args_size;
+    return module.kernels.emplace_back(std::move(kernel));
+}
+
 int read_kernels(const ElfImage &elf, const char *name, gmemu_module &module)
 {
     const Elf64_Shdr &table = elf.kernel_table();
     const auto *desc = module.image.at<const gmemu_kernel_desc>(table.sh_addr);
 
     for (uint64_t i = 0; i < table.sh_size / sizeof(*desc); i++) {
-        gmemu_kernel kernel;
+        std::string kernel_name;
 
-        if (!text_at(module, desc[i].name, &kernel.name) ||
-            desc[i].entry - module.image.va() >= module.image.size() || desc[i].flags)
+        if (!text_at(module, desc[i].name, &kernel_name) ||
+            desc[i].entry - module.image.va() >= module.image.size() ||
+            (desc[i].flags & ~GMEMU_KERNEL_NEEDS_VECTOR))
             return fail(-ENOEXEC,
                         "%s is not a device module: entry %llu of its kernel table is "
                         "malformed; make one with gmemu-cc",
                         name, static_cast<unsigned long long>(i));
-        kernel.entry = desc[i].entry;
-        kernel.args_size = desc[i].args_size;
-        kernel.stack_size = desc[i].stack_size;
-        module.kernels.push_back(std::move(kernel));
+        gmemu_kernel &kernel = kernel_named(module, kernel_name, desc[i].args_size);
+        gmemu_kernel::Code &code = desc[i].flags & GMEMU_KERNEL_NEEDS_VECTOR ? kernel.vector : kernel.plain;
+        if (code.entry || kernel.args_size != desc[i].args_size)
+            return fail(-ENOEXEC, "%s is not a device module: it has two different kernels %s", name,
+                        kernel_name.c_str());
+        code = {desc[i].entry, desc[i].stack_size};
     }
     return 0;
 }

@@ -9,11 +9,20 @@
 #include "gmemu/gmemu.h"
 #include "memory.h"
 
+/* A kernel has code for any device, for devices with vectors, or both. */
 struct gmemu_kernel {
+    struct Code {
+        uint64_t entry = 0; /* 0: none */
+        uint32_t stack_size = 0;
+    };
+
     std::string name;
-    uint64_t entry = 0;
     uint32_t args_size = 0;
-    uint32_t stack_size = 0;
+    Code plain;
+    Code vector;
+
+    /* What to run on a device; its entry is 0 if there is nothing. */
+    const Code &code_for(bool has_vectors) const { return has_vectors && vector.entry ? vector : plain; }
 };
 
 struct gmemu_module {

@@ -25,8 +25,8 @@ uint64_t va(const volatile void *pointer) { return reinterpret_cast<uintptr_t>(p
 
 gmemu_dim3 at_least_one(gmemu_dim3 d) { return {d.x ? d.x : 1, d.y ? d.y : 1, d.z ? d.z : 1}; }
 
-int check_launch(const gmemu_queue &queue, const gmemu_kernel &kernel, gmemu_dim3 workgroup, const void *args,
-                 size_t args_size)
+int check_launch(const gmemu_queue &queue, const gmemu_kernel &kernel, const gmemu_kernel::Code &code,
+                 gmemu_dim3 workgroup, const void *args, size_t args_size)
 {
     if (args_size > GMEMU_KERNARG_MAX)
         return fail(-E2BIG, "%zu bytes of arguments for kernel %s: %u fit, pass a pointer to the rest",
@@ -41,11 +41,16 @@ int check_launch(const gmemu_queue &queue, const gmemu_kernel &kernel, gmemu_dim
     if (workgroup.x > UINT16_MAX || workgroup.y > UINT16_MAX || workgroup.z > UINT16_MAX)
         return fail(-EINVAL, "work-group %ux%ux%u is too big: 65535 is the most in each dimension",
                     workgroup.x, workgroup.y, workgroup.z);
-    if (kernel.stack_size > queue.stack_size)
+    if (!code.entry)
+        return fail(-ENOTSUP,
+                    "kernel %s needs vectors, which this device does not have: use a device with vlen= "
+                    "other than 0, or compile the kernel without -march=...v",
+                    kernel.name.c_str());
+    if (code.stack_size > queue.stack_size)
         return fail(-EINVAL,
                     "kernel %s needs %u bytes of stack, the queue has %zu: set stack_size in "
                     "struct gmemu_queue_options",
-                    kernel.name.c_str(), kernel.stack_size, queue.stack_size);
+                    kernel.name.c_str(), code.stack_size, queue.stack_size);
     return 0;
 }
 
@@ -71,7 +76,8 @@ int gmemu_launch(struct gmemu_queue *queue, const struct gmemu_kernel *kernel, s
 
     grid = at_least_one(grid);
     workgroup = at_least_one(workgroup);
-    int ret = check_launch(*queue, *kernel, workgroup, args, args_size);
+    const gmemu_kernel::Code &code = kernel->code_for(queue->context->device->info.caps & GMEMU_CAP_VECTOR);
+    int ret = check_launch(*queue, *kernel, code, workgroup, args, args_size);
     if (!ret)
         ret = gmemu_lib::queue_reserve(*queue, &index);
     if (ret)
@@ -87,8 +93,8 @@ int gmemu_launch(struct gmemu_queue *queue, const struct gmemu_kernel *kernel, s
     packet.grid_size[0] = grid.x;
     packet.grid_size[1] = grid.y;
     packet.grid_size[2] = grid.z;
-    packet.private_segment_size = kernel->stack_size;
-    packet.kernel_object = kernel->entry;
+    packet.private_segment_size = code.stack_size;
+    packet.kernel_object = code.entry;
     packet.kernarg_address = args_size ? va(queue->kernarg(index)) : 0;
     packet.completion_signal = va(signal);
     gmemu_lib::queue_commit(*queue, index, &packet);

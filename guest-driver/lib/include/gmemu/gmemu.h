@@ -223,8 +223,10 @@ struct gmemu_dim3 {
  * Launch a kernel. One hart runs one work-group, kernel(args, work-group info).
  * args is copied, at most GMEMU_KERNARG_MAX bytes, and may be changed on return; what it
  * points to must stay until the kernel is complete. signal: NULL, or decremented on
- * completion. Waits for room when the ring is full. Errors: -E2BIG, -EINVAL, -EIO: the
- * queue has failed, -ENODEV.
+ * completion. Waits for room when the ring is full. Of a kernel that was compiled with
+ * and without vectors, the device gets the code it can run. Errors: -E2BIG, -EINVAL,
+ * -ENOTSUP: the kernel needs vectors, which the device has not; -EIO: the queue has
+ * failed, -ENODEV.
  */
 GMEMU_API int gmemu_launch(struct gmemu_queue *queue, const struct gmemu_kernel *kernel,
                            struct gmemu_dim3 grid, struct gmemu_dim3 workgroup, const void *args,
