@@ -12,8 +12,9 @@
 namespace gmemu {
 
 AccessCounters::AccessCounters(RegisterFile &registers, const Host &host, const DeviceClock &clock, Checker &checker,
-                               DeviceErrors &errors, Chaos &chaos)
-    : registers_(registers), host_(host), clock_(clock), checker_(checker), errors_(errors), chaos_(chaos)
+                               DeviceErrors &errors, const Chaos &chaos)
+    : registers_(registers), host_(host), clock_(clock), checker_(checker), errors_(errors),
+      chaos_lose_(chaos, ChaosPlace::kCounters, 0), chaos_ring_(chaos, ChaosPlace::kCounters, 1)
 {
     attach();
     reset();
@@ -113,7 +114,7 @@ std::optional<AccessCounters::Notification> AccessCounters::count(ContextId ctx,
         counter = std::min_element(set.begin(), set.end(),
                                    [](const Counter &a, const Counter &b) { return a.count < b.count; });
         *counter = {ctx, granule, 0, false};
-    } else if (chaos_.one_in(64)) {
+    } else if (chaos_lose_.one_in(64)) {
         *counter = {ctx, granule, 0, false};  // lost its place to another, and got it back
     }
     counter->count += counter->count < UINT32_MAX;
@@ -138,7 +139,7 @@ void AccessCounters::notify(const Notification &notification)
         entry.granule_log2 = static_cast<uint8_t>(granule_log2_.load(std::memory_order_relaxed));
         entry.seq = seq_++;
         if (put_entry(entry)) {
-            if (chaos_.one_in(8))
+            if (chaos_ring_.one_in(8))
                 put_entry(entry);
             return;
         }

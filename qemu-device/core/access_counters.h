@@ -38,7 +38,7 @@ public:
     };
 
     AccessCounters(RegisterFile &registers, const Host &host, const DeviceClock &clock, Checker &checker,
-                   DeviceErrors &errors, Chaos &chaos);
+                   DeviceErrors &errors, const Chaos &chaos);
     ~AccessCounters();
 
     // Clears the L1 tags of pages in system memory and, if asked, in local DRAM.
@@ -101,7 +101,8 @@ private:
     const DeviceClock &clock_;
     Checker &checker_;
     DeviceErrors &errors_;
-    Chaos &chaos_;
+    ChaosStream chaos_lose_;
+    ChaosStream chaos_ring_;
     std::function<void(bool)> age_;
 
     // As the registers say, for count().

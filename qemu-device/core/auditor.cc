@@ -172,7 +172,7 @@ bool Auditor::sweep_faults(uint64_t now)
                 GMEMU_CHK_LOST_REPLAY, overdue.fault.ctx, overdue.fault.va.value,
                 fmt::format("lost replay: the fault of {} {} (context {} va {:#x}) was taken from the ring {} ms ago "
                             "and neither replayed nor cancelled",
-                            overdue.engine == GMEMU_ENGINE_HART ? "hart" : "queue", overdue.client,
+                            overdue.fault.engine == GMEMU_ENGINE_QP ? "queue" : "hart", overdue.client,
                             overdue.fault.ctx.value, overdue.fault.va.value, (now - overdue.taken_ns) / 1'000'000));
     }
     return faults_.awaiting_decision();

@@ -14,7 +14,7 @@ namespace gmemu {
 
 struct ComputeHart::Engine {
     Engine(Environment &env, TlbClient &client, uint32_t hart, uint32_t harts)
-        : port(env.mmu, client, env.clock, hart, harts), cpu(port, hart, env.vlen)
+        : port(env.mmu, client, env.faults, env.clock, hart, harts), cpu(port, hart, env.vlen)
     {
     }
     ComputePort port;
@@ -96,6 +96,7 @@ uint64_t ComputeHart::read(uint32_t reg) const
     case GMEMU_H_TVAL: return result_.tval;
     case GMEMU_H_REASON: return result_.reason;
     case GMEMU_H_ACCESS: return result_.access;
+    case GMEMU_H_TYPE: return result_.type;
     case GMEMU_H_INSTRET: return instret_.load();
     default:
         for (unsigned d = 0; d < 3; d++) {
@@ -217,6 +218,7 @@ void ComputeHart::work()
 
 void ComputeHart::halt(const Result &result)
 {
+    env_.faults.halted(index_);
     {
         std::lock_guard lock(mutex_);
         result_ = result;
@@ -246,14 +248,17 @@ ComputeHart::Resolved ComputeHart::attend(uint64_t pc, Result &result)
 
 ComputeHart::Resolved ComputeHart::resolve(DeviceVa va, Access access, gmemu_fault_type type, uint64_t pc, Result &result)
 {
-    Fault fault{job_.ctx, job_.queue, va, access, type};
+    Fault fault{job_.ctx, job_.queue, va, access, type,
+                job_.mode == GMEMU_H_MODE_EXEC ? GMEMU_ENGINE_HART : GMEMU_ENGINE_BLIT};
     for (;;) {
-        leave_gate();
+        env_.faults.stall(index_, fault);
         state_ = GMEMU_HART_STALLED;
-        const FaultOutcome outcome = env_.faults.stall(index_, fault);
-        state_ = GMEMU_HART_RUNNING;
+        leave_gate();
+        env_.faults.await(index_);
         if (!enter_gate())
             return Resolved::kAbandoned;
+        const FaultOutcome outcome = env_.faults.take_outcome(index_);
+        state_ = GMEMU_HART_RUNNING;
         switch (outcome.verdict) {
         case Verdict::kReplay:
             if (engine_->port.fill(va.value, access).status == hart::FillStatus::kFilled) {
@@ -263,7 +268,8 @@ ComputeHart::Resolved ComputeHart::resolve(DeviceVa va, Access access, gmemu_fau
             fault.type = engine_->port.fault_type();
             break;
         case Verdict::kCancelled:
-            result = {GMEMU_HCAUSE_FAULT, pc, va.value, outcome.reason, static_cast<uint64_t>(access)};
+            result = {GMEMU_HCAUSE_FAULT, pc, va.value, outcome.reason, static_cast<uint64_t>(access),
+                      fault.type};
             return Resolved::kHalted;
         case Verdict::kInterrupted:
         case Verdict::kPending:

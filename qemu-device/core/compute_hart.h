@@ -62,6 +62,7 @@ private:
         uint64_t tval = 0;
         uint64_t reason = 0;
         uint64_t access = 0;
+        uint64_t type = 0;  // of the fault
     };
     enum class Resolved {
         kRetry,      // go on

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "clock.h"
+#include "fault_unit.h"
 #include "hart/port.h"
 #include "mmu.h"
 
@@ -28,8 +29,9 @@ struct HartJob {
 
 class ComputePort {
 public:
-    ComputePort(Mmu &mmu, TlbClient &client, const DeviceClock &clock, uint32_t hart, uint32_t harts)
-        : mmu_(mmu), client_(client), space_(client.add_space(false)), clock_(clock), hart_(hart), harts_(harts)
+    ComputePort(Mmu &mmu, TlbClient &client, FaultUnit &faults, const DeviceClock &clock, uint32_t hart, uint32_t harts)
+        : mmu_(mmu), client_(client), space_(client.add_space(false)), faults_(faults), clock_(clock), hart_(hart),
+          harts_(harts)
     {
     }
 
@@ -49,6 +51,15 @@ public:
             return {hart::FillStatus::kFilled, 0};
         fault_type_ = result.fault;
         return {hart::FillStatus::kFault, 0};
+    }
+
+    // A page that is nowhere is reported; what no mapping would cure is not.
+    void prefetch(uint64_t va, Access access)
+    {
+        const FillResult result = mmu_.fill(client_, space_, DeviceVa(va), access);
+        if (!result.ok && (result.fault == GMEMU_FAULT_PTE || result.fault == GMEMU_FAULT_PDE))
+            faults_.prefetch(HartIndex(hart_),
+                             {job_.ctx, job_.queue, DeviceVa(va), Access::kPrefetch, result.fault, GMEMU_ENGINE_HART});
     }
 
     hart::HartControl &control() { return client_.control(); }
@@ -85,6 +96,7 @@ private:
     Mmu &mmu_;
     TlbClient &client_;
     TlbSpace &space_;
+    FaultUnit &faults_;
     const DeviceClock &clock_;
     const uint32_t hart_;
     const uint32_t harts_;

@@ -32,8 +32,8 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
     if (!hart::valid_vlen(config.vlen))
         return fmt::format("vlen={}: must be a power of two from {} to {} bits, or 0 for no vectors", config.vlen,
                            hart::kMinVlen, hart::kMaxVlen);
-    if (config.replayable != 1)
-        return "replayable must be 1";
+    if (config.replayable > 1)
+        return fmt::format("replayable={}: must be 0 (no engine can replay its faults) or 1", config.replayable);
     return {};
 }
 
@@ -41,7 +41,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
     : host_(ops, opaque), errors_(host_), checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
       dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_), mmu_(host_, dram_, checker_, chaos_),
       counters_(registers_, host_, clock_, checker_, errors_, chaos_),
-      faults_(config.cores, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
+      faults_(config.cores, config.replayable != 0, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
       mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
       invalidator_(registers_, host_, mmu_, faults_),
       copy_(registers_, host_, dram_, checker_, errors_, engine_gate_), mgmt_dma_(host_, dram_, mmu_, checker_, errors_),
@@ -70,7 +70,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
                                                              mgmt_registers_, errors_, clock_, kFirmwareReserved});
     attach_registers(config);
     if (config.chaos_seed)
-        host_.log(GMEMU_LOG_INFO, fmt::format("gmemu: chaos={:#x}", config.chaos_seed));
+        host_.log(GMEMU_LOG_INFO, fmt::format("gmemu: chaos={}", config.chaos_seed));
 }
 
 Device::~Device()
@@ -85,7 +85,9 @@ Device::~Device()
 
 void Device::attach_registers(const gmemu_config &config)
 {
-    uint64_t caps = GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS;
+    uint64_t caps = GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_PREFETCH;
+    if (config.replayable)
+        caps |= GMEMU_CAP_REPLAYABLE;
     if (checker_.enabled())
         caps |= GMEMU_CAP_CHECKER;
     if (config.dram)
@@ -253,6 +255,7 @@ void Device::quiesce()
         return;
     hold(HoldReason::kQuiesced);
     drain();
+    faults_.settle();
     auditor_.pause();
     mmu_.shootdown(TlbMatch{});
 }
@@ -291,6 +294,14 @@ void Device::dma_revoke(BusAddr bus, uint64_t size)
     mmu_.shootdown(match);
     copy_.revoke();
     mgmt_dma_.revoke();
+}
+
+void Device::poison_dram(DramOffset page)
+{
+    dram_.poison(page);
+    TlbMatch all;
+    all.kind = TlbMatch::Kind::kAll;
+    mmu_.shootdown(all);
 }
 
 void Device::stats(gmemu_core_stats &stats) const

@@ -60,6 +60,7 @@ public:
     MgmtIrq &mgmt_irq() { return irq_; }
     Mmu &mmu() { return mmu_; }
     AccessCounters &access_counters() { return counters_; }
+    void poison_dram(DramOffset page);
 
 private:
     static constexpr uint64_t kFirmwareReserved = 2ull << 20;

@@ -25,8 +25,28 @@ Dram::~Dram()
         munmap(base_, size_);
 }
 
+void Dram::poison(DramOffset page)
+{
+    std::lock_guard lock(poison_mutex_);
+    poison_.insert(DramOffset(page_of(page.value)));
+    any_poison_ = true;
+}
+
+bool Dram::is_poisoned(DramOffset page) const
+{
+    if (!any_poison_.load()) [[likely]]
+        return false;
+    std::lock_guard lock(poison_mutex_);
+    return poison_.contains(DramOffset(page_of(page.value)));
+}
+
 void Dram::clear()
 {
+    {
+        std::lock_guard lock(poison_mutex_);
+        poison_.clear();
+        any_poison_ = false;
+    }
     // Gives zeroes only for private anonymous memory, which the embedder's need not be;
     // fails on locked memory (QEMU's -overcommit mem-lock=on).
     if (!owned_ || madvise(base_, size_, MADV_DONTNEED) != 0)

@@ -3,8 +3,11 @@
 // Local DRAM: anonymous memory of the host process, touched on first use.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <set>
 
 #include "types.h"
 
@@ -28,13 +31,22 @@ public:
     }
     std::byte *at(DramOffset offset) const { return base_ + offset.value; }
 
-    // Zero everything and give the memory back to the host. Nothing may access it meanwhile.
+    // Memory errors, by 4 KiB page. Who poisons takes away translations as well: those
+    // that are in a TLB are not checked.
+    void poison(DramOffset page);
+    bool is_poisoned(DramOffset page) const;
+
+    // Zero everything and give the memory back to the host; errors are gone. Nothing may
+    // access it meanwhile.
     void clear();
 
 private:
     uint64_t size_;
     std::byte *base_;
     bool owned_;
+    mutable std::mutex poison_mutex_;
+    std::set<DramOffset> poison_;
+    std::atomic<bool> any_poison_{false};
 };
 
 }  // namespace gmemu

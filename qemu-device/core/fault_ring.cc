@@ -10,59 +10,59 @@
 namespace gmemu {
 
 FaultRing::FaultRing(unsigned index, unsigned vector, RegisterFile &registers, const Host &host, Checker &checker,
-                     DeviceErrors &errors, Chaos &chaos)
-    : index_(index), vector_(vector), registers_(registers), host_(host), checker_(checker), errors_(errors),
-      chaos_(chaos)
+                     DeviceErrors &errors)
+    : index_(index), vector_(vector), registers_(registers), host_(host), checker_(checker), errors_(errors)
 {
 }
 
-void FaultRing::interrupt()
+bool FaultRing::head_is_valid() const
 {
+    return released_ != reserved_ && std::find(unwritten_.begin(), unwritten_.end(), released_) == unwritten_.end();
+}
+
+// An entry behind one that is not valid yet cannot be read: it does not interrupt.
+void FaultRing::interrupt_if_due()
+{
+    if (!armed_ || !head_is_valid())
+        return;
     armed_ = false;
     host_.msix(vector_);
 }
 
-bool FaultRing::put_entry(gmemu_fault_entry entry)
+std::optional<uint64_t> FaultRing::reserve()
 {
-    const uint32_t next = (put_ + 1) % entries();
-    if (next == get_)
-        return false;
-    const BusAddr at = address(put_);
-    put_ = next;
-    registers_.set(reg(GMEMU_FAULT_PUT), put_);
+    if (!enabled_ || reserved_ - released_ + 1 == entries())
+        return std::nullopt;
+    unwritten_.push_back(reserved_);
+    const uint64_t slot = reserved_++;
+    registers_.set(reg(GMEMU_FAULT_PUT), reserved_ % entries());
+    return slot;
+}
 
+void FaultRing::complete(uint64_t slot, gmemu_fault_entry entry)
+{
+    if (std::erase(unwritten_, slot) == 0)
+        return;
     // The valid byte becomes visible last.
     constexpr size_t kValidOffset = offsetof(gmemu_fault_entry, valid);
     const std::byte valid{GMEMU_FAULT_VALID};
+    const BusAddr at = address(slot);
     entry.valid = 0;
     bool ok = host_.dma_write_object(at, entry);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     ok = ok && host_.dma_write(at + kValidOffset, std::span(&valid, 1));
     if (!ok)
         errors_.raise(GMEMU_ERR_DMA, at.value);
-    written_++;
-    if (armed_)
-        interrupt();
-    return true;
+    interrupt_if_due();
 }
 
-bool FaultRing::write(gmemu_fault_entry entry, uint64_t &number)
+// The ring is full, so there is an entry whose interrupt comes or has come.
+void FaultRing::drop()
 {
-    entry.seq = seq_++;
-    number = written_;
-    if (enabled_ && put_entry(entry)) {
-        if (chaos_.one_in(8))
-            put_entry(entry);
-        return true;
-    }
     dropped_++;
     registers_.set(reg(GMEMU_FAULT_DROPPED), dropped_);
-    if (enabled_) {
+    if (enabled_)
         registers_.set_bits(reg(GMEMU_FAULT_STATUS), GMEMU_FAULT_STATUS_OVERFLOW);
-        if (armed_)
-            interrupt();
-    }
-    return false;
 }
 
 bool FaultRing::write_ctrl(uint64_t value)
@@ -77,9 +77,9 @@ bool FaultRing::write_ctrl(uint64_t value)
             registers_.bad_value(reg(GMEMU_FAULT_CTRL), value, "enabled before BASE and SIZE_LOG2 were set");
             return false;
         }
-        get_ = put_ = 0;
         dropped_ = 0;
-        written_ = released_ = 0;
+        reserved_ = released_ = 0;
+        unwritten_.clear();
         armed_ = true;
         registers_.set(reg(GMEMU_FAULT_GET), 0);
         registers_.set(reg(GMEMU_FAULT_PUT), 0);
@@ -91,26 +91,36 @@ bool FaultRing::write_ctrl(uint64_t value)
 }
 
 // What software must have done with an entry before it releases it.
-void FaultRing::check_released(uint32_t from, uint32_t count)
+void FaultRing::check_released(uint64_t from, uint64_t count)
 {
     std::array<gmemu_fault_entry, 32> batch;
     // A ring of 64 K entries must not become as many reports in one register write.
     unsigned reports = 16;
     while (count && reports) {
-        const uint32_t slot = from % entries();
-        const uint32_t run = std::min({count, entries() - slot, static_cast<uint32_t>(batch.size())});
-        if (!host_.dma_read(address(slot), std::as_writable_bytes(std::span(batch).first(run))))
+        const uint64_t index = from % entries();
+        const uint64_t run = std::min({count, entries() - index, uint64_t{batch.size()}});
+        if (!host_.dma_read(address(from), std::as_writable_bytes(std::span(batch).first(run))))
             return;
-        for (uint32_t i = 0; i < run; i++) {
+        for (uint64_t i = 0; i < run; i++) {
             if (batch[i].valid && reports && reports--)
-                checker_.violation(GMEMU_CHK_RING_VALID, ContextId(batch[i].ctx), slot + i,
+                checker_.violation(GMEMU_CHK_RING_VALID, ContextId(batch[i].ctx), index + i,
                                    fmt::format("fault ring {} entry {} released by GET with its valid byte still set: it would "
                                                "be read again after a wrap",
-                                               index_, slot + i));
+                                               index_, index + i));
         }
         from += run;
         count -= run;
     }
+}
+
+// Slots before @released belong to software now, whose entries are still to be written.
+void FaultRing::lose_unwritten(uint64_t released)
+{
+    const auto lost = std::erase_if(unwritten_, [&](uint64_t slot) { return slot < released; });
+    if (lost)
+        checker_.violation(GMEMU_CHK_RING_GET, ContextId(0), released % entries(),
+                           fmt::format("fault ring {}: GET moved to {} over {} entries that are not valid yet: they are lost",
+                                       index_, released % entries(), lost));
 }
 
 void FaultRing::write_get(uint64_t value)
@@ -125,22 +135,20 @@ void FaultRing::write_get(uint64_t value)
         registers_.bad_value(reg(GMEMU_FAULT_GET), value, "beyond the end of the ring");
         return;
     }
-    const uint32_t size = entries();
-    const uint32_t pending = (put_ + size - get_) % size;
-    const uint32_t taken = (static_cast<uint32_t>(value) + size - get_) % size;
-    if (taken > pending) {
+    const uint64_t taken = (value - released_) % entries();
+    if (taken > reserved_ - released_) {
         checker_.violation(GMEMU_CHK_RING_GET, ContextId(0), value,
-                           fmt::format("fault ring {}: GET moved from {} to {} past PUT {}", index_, get_, value, put_));
+                           fmt::format("fault ring {}: GET moved from {} to {} past PUT {}", index_,
+                                       released_ % entries(), value, reserved_ % entries()));
         return;
     }
+    lose_unwritten(released_ + taken);
     if (checker_.enabled())
-        check_released(get_, taken);
-    get_ = static_cast<uint32_t>(value);
-    registers_.set(reg(GMEMU_FAULT_GET), get_);
+        check_released(released_, taken);
     released_ += taken;
+    registers_.set(reg(GMEMU_FAULT_GET), value);
     armed_ = true;
-    if (get_ != put_)
-        interrupt();
+    interrupt_if_due();
 }
 
 bool FaultRing::write_base(uint64_t value)
@@ -172,10 +180,10 @@ bool FaultRing::write_size(uint64_t value)
 void FaultRing::reset()
 {
     enabled_ = armed_ = false;
-    get_ = put_ = 0;
     seq_ = 0;
     dropped_ = 0;
-    written_ = released_ = 0;
+    reserved_ = released_ = 0;
+    unwritten_.clear();
 }
 
 }  // namespace gmemu

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // One fault ring in system memory. Its user serialises all calls.
+//
+// An entry gets its slot first and is written later, perhaps after others that got
+// theirs later: software sees PUT ahead of an entry that is not valid yet. Slots are
+// counted from 0 when the ring is enabled and never wrap; the index is the count
+// modulo the size.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "checker.h"
-#include "chaos.h"
 #include "errors.h"
 #include "host.h"
 #include "registers.h"
@@ -16,10 +22,16 @@ namespace gmemu {
 class FaultRing {
 public:
     FaultRing(unsigned index, unsigned vector, RegisterFile &registers, const Host &host, Checker &checker,
-              DeviceErrors &errors, Chaos &chaos);
+              DeviceErrors &errors);
 
-    // Fills in seq and valid. False: dropped. @number: how many entries were written before.
-    bool write(gmemu_fault_entry entry, uint64_t &number);
+    uint16_t next_seq() { return seq_++; }
+
+    // Takes the slot at PUT. Empty: disabled or full, which drop() reports.
+    std::optional<uint64_t> reserve();
+    // Writes the entry, valid byte last. A slot that software has taken already is left alone.
+    void complete(uint64_t slot, gmemu_fault_entry entry);
+    // An entry found no slot.
+    void drop();
 
     // Register writes; the result says whether the register file keeps the value.
     bool write_ctrl(uint64_t value);
@@ -29,19 +41,21 @@ public:
 
     void reset();
 
-    uint64_t written() const { return written_; }   // since enabled
-    uint64_t released() const { return released_; } // of these, GET has passed
+    bool enabled() const { return enabled_; }
+    bool less_than_half_full() const { return enabled_ && (reserved_ - released_) * 2 < entries(); }
+    uint64_t released() const { return released_; }  // slots that GET has passed
 
 private:
     uint32_t reg(uint32_t offset) const { return GMEMU_REG_FAULT(index_) + offset; }
     uint32_t entries() const { return 1u << registers_.value(reg(GMEMU_FAULT_SIZE_LOG2)); }
-    BusAddr address(uint32_t slot) const
+    BusAddr address(uint64_t slot) const
     {
-        return BusAddr(registers_.value(reg(GMEMU_FAULT_BASE))) + slot * sizeof(gmemu_fault_entry);
+        return BusAddr(registers_.value(reg(GMEMU_FAULT_BASE))) + slot % entries() * sizeof(gmemu_fault_entry);
     }
-    bool put_entry(gmemu_fault_entry entry);
-    void check_released(uint32_t from, uint32_t count);
-    void interrupt();
+    bool head_is_valid() const;
+    void check_released(uint64_t from, uint64_t count);
+    void lose_unwritten(uint64_t released);
+    void interrupt_if_due();
 
     const unsigned index_;
     const unsigned vector_;
@@ -49,15 +63,13 @@ private:
     const Host &host_;
     Checker &checker_;
     DeviceErrors &errors_;
-    Chaos &chaos_;
     bool enabled_ = false;
     bool armed_ = false;
-    uint32_t get_ = 0;
-    uint32_t put_ = 0;
     uint16_t seq_ = 0;
     uint32_t dropped_ = 0;
-    uint64_t written_ = 0;
+    uint64_t reserved_ = 0;
     uint64_t released_ = 0;
+    std::vector<uint64_t> unwritten_;  // reserved slots without an entry, few
 };
 
 }  // namespace gmemu

@@ -5,78 +5,145 @@
 
 namespace gmemu {
 
-FaultUnit::FaultUnit(unsigned harts, RegisterFile &registers, const Host &host, const DeviceClock &clock,
-                     Checker &checker, DeviceErrors &errors, Chaos &chaos)
-    : clock_(clock), chaos_(chaos),
-      replayable_(GMEMU_FAULT_RING_REPLAYABLE, GMEMU_VEC_FAULT, registers, host, checker, errors, chaos),
-      non_replayable_(GMEMU_FAULT_RING_NONREPLAYABLE, GMEMU_VEC_ERROR, registers, host, checker, errors, chaos)
+FaultUnit::FaultUnit(unsigned harts, bool replayable, RegisterFile &registers, const Host &host,
+                     const DeviceClock &clock, Checker &checker, DeviceErrors &errors, const Chaos &chaos)
+    : clock_(clock), supported_engines_(replayable ? GMEMU_FAULT_ENGINES_ALL : 0), engines_(supported_engines_),
+      replayable_(GMEMU_FAULT_RING_REPLAYABLE, GMEMU_VEC_FAULT, registers, host, checker, errors),
+      non_replayable_(GMEMU_FAULT_RING_NONREPLAYABLE, GMEMU_VEC_ERROR, registers, host, checker, errors),
+      prefetched_(harts), writer_(mutex_, replayable_, host, clock, chaos)
 {
     for (unsigned i = 0; i < harts; i++)
         harts_.push_back(std::make_unique<HartSlot>());
-
-    for (FaultRing *ring : {&replayable_, &non_replayable_}) {
-        const uint32_t base = GMEMU_REG_FAULT(ring == &replayable_ ? GMEMU_FAULT_RING_REPLAYABLE
-                                                                   : GMEMU_FAULT_RING_NONREPLAYABLE);
-        registers.on_write(base + GMEMU_FAULT_BASE, [this, ring](uint64_t value) {
-            std::lock_guard lock(mutex_);
-            return ring->write_base(value);
-        });
-        registers.on_write(base + GMEMU_FAULT_SIZE_LOG2, [this, ring](uint64_t value) {
-            std::lock_guard lock(mutex_);
-            return ring->write_size(value);
-        });
-        registers.on_write(base + GMEMU_FAULT_CTRL, [this, ring](uint64_t value) {
-            std::lock_guard lock(mutex_);
-            return ring->write_ctrl(value);
-        });
-        registers.on_write(base + GMEMU_FAULT_GET, [this, ring](uint64_t value) {
-            bool taken = false;
-            {
-                std::lock_guard lock(mutex_);
-                ring->write_get(value);
-                taken = ring == &replayable_ && note_released();
-            }
-            if (taken && taken_hook_)
-                taken_hook_();
+    writer_.set_arrival_hook([this](const FaultWriter::Ticket &ticket) { arrived(ticket); });
+    attach_ring(replayable_, GMEMU_REG_FAULT(GMEMU_FAULT_RING_REPLAYABLE), registers);
+    attach_ring(non_replayable_, GMEMU_REG_FAULT(GMEMU_FAULT_RING_NONREPLAYABLE), registers);
+    registers.set_reset(GMEMU_REG_FAULT_ENGINES, supported_engines_);
+    registers.on_write(GMEMU_REG_FAULT_ENGINES, [this, &registers](uint64_t value) {
+        if (value & ~uint64_t{supported_engines_}) {
+            registers.bad_value(GMEMU_REG_FAULT_ENGINES, value, "without GMEMU_CAP_REPLAYABLE it stays 0");
             return false;
-        });
-    }
+        }
+        engines_ = static_cast<uint32_t>(value);
+        return true;
+    });
 }
 
-FaultUnit::Entry FaultUnit::post(const Fault &fault, gmemu_fault_engine engine, uint32_t client)
+void FaultUnit::attach_ring(FaultRing &ring, uint32_t base, RegisterFile &registers)
+{
+    registers.on_write(base + GMEMU_FAULT_BASE, [this, &ring](uint64_t value) {
+        std::lock_guard lock(mutex_);
+        return ring.write_base(value);
+    });
+    registers.on_write(base + GMEMU_FAULT_SIZE_LOG2, [this, &ring](uint64_t value) {
+        std::lock_guard lock(mutex_);
+        return ring.write_size(value);
+    });
+    registers.on_write(base + GMEMU_FAULT_CTRL, [this, &ring](uint64_t value) {
+        std::lock_guard lock(mutex_);
+        const bool before = ring.enabled();
+        const bool keep = ring.write_ctrl(value);
+        if (ring.enabled() != before)
+            writer_.forget(ring);
+        return keep;
+    });
+    registers.on_write(base + GMEMU_FAULT_GET, [this, &ring](uint64_t value) {
+        bool taken = false;
+        {
+            std::lock_guard lock(mutex_);
+            ring.write_get(value);
+            taken = &ring == &replayable_ && note_released();
+        }
+        if (taken && taken_hook_)
+            taken_hook_();
+        return false;
+    });
+}
+
+// ------------------------------------------------------------------ entries
+
+FaultWriter::Ticket FaultUnit::post(FaultRing &ring, const Fault &fault, uint32_t client)
 {
     gmemu_fault_entry raw{};
     raw.va = fault.va.value;
-    raw.timestamp = clock_.now_ns();
     raw.ctx = fault.ctx.value;
     raw.queue = static_cast<uint16_t>(fault.queue.value);
-    raw.engine = static_cast<uint8_t>(engine);
+    raw.engine = static_cast<uint8_t>(fault.engine);
     raw.client = static_cast<uint8_t>(client);
     raw.access = static_cast<uint8_t>(fault.access);
     raw.type = static_cast<uint8_t>(fault.type);
-    Entry entry;
-    entry.in_ring = replayable_.write(raw, entry.number);
-    (entry.in_ring ? faults_ : dropped_).fetch_add(1, std::memory_order_relaxed);
-    return entry;
+    const FaultWriter::Ticket ticket = writer_.post(ring, raw);
+    count(ticket.state);
+    return ticket;
+}
+
+void FaultUnit::count(FaultWriter::Ticket::State state)
+{
+    if (state == FaultWriter::Ticket::State::kInRing)
+        faults_.fetch_add(1, std::memory_order_relaxed);
+    else if (state == FaultWriter::Ticket::State::kDropped)
+        dropped_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// The fault may have been replayed since, and nobody have a use for the ticket.
+void FaultUnit::arrived(const FaultWriter::Ticket &ticket)
+{
+    count(ticket.state);
+    visit_pending([&](Entry &entry, const Fault &, uint32_t) {
+        if (entry.fault == ticket.fault)
+            static_cast<FaultWriter::Ticket &>(entry) = ticket;
+    });
+    for (auto &of_hart : prefetched_)
+        for (Prefetched &prefetched : of_hart)
+            if (prefetched.entry.fault == ticket.fault)
+                prefetched.entry = ticket;
+}
+
+void FaultUnit::halted(HartIndex hart)
+{
+    std::lock_guard lock(mutex_);
+    writer_.hurry([&](const gmemu_fault_entry &entry) {
+        return entry.engine != GMEMU_ENGINE_QP && entry.client == hart.value;
+    });
+}
+
+void FaultUnit::settle()
+{
+    std::lock_guard lock(mutex_);
+    writer_.hurry_all();
 }
 
 // ------------------------------------------------------------ compute harts
 
-FaultOutcome FaultUnit::stall(HartIndex hart, const Fault &fault)
+void FaultUnit::stall(HartIndex hart, const Fault &fault)
 {
     HartSlot &slot = *harts_[hart.value];
-    std::unique_lock lock(mutex_);
+    std::lock_guard lock(mutex_);
     if (slot.retrying) {
         slot.retrying = false;
         settled_.notify_all();
     }
-    if (slot.interrupted)
-        return {Verdict::kInterrupted, GMEMU_REASON_NONE};
     slot.fault = fault;
     slot.outcome = {};
     slot.outstanding = true;
-    slot.entry = post(fault, GMEMU_ENGINE_HART, hart.value);
+    slot.entry = {};
+    if (slot.interrupted)
+        return;
+    slot.entry = {post(ring_of(fault.engine), fault, hart.value)};
+    if (!is_replayable(fault.engine))
+        slot.outcome = {Verdict::kCancelled, GMEMU_REASON_NONREPLAYABLE};
+}
+
+void FaultUnit::await(HartIndex hart)
+{
+    HartSlot &slot = *harts_[hart.value];
+    std::unique_lock lock(mutex_);
     slot.wake.wait(lock, [&] { return slot.outcome.verdict != Verdict::kPending || slot.interrupted; });
+}
+
+FaultOutcome FaultUnit::take_outcome(HartIndex hart)
+{
+    HartSlot &slot = *harts_[hart.value];
+    std::lock_guard lock(mutex_);
     slot.outstanding = false;
     if (slot.interrupted) {
         slot.retrying = false;
@@ -84,6 +151,38 @@ FaultOutcome FaultUnit::stall(HartIndex hart, const Fault &fault)
         return {Verdict::kInterrupted, GMEMU_REASON_NONE};
     }
     return slot.outcome;
+}
+
+// Until software has taken the entry there is no point in another.
+bool FaultUnit::is_underway(const Prefetched &prefetched) const
+{
+    using State = FaultWriter::Ticket::State;
+    return prefetched.entry.state == State::kOnItsWay ||
+           (prefetched.entry.state == State::kInRing && prefetched.entry.slot >= prefetched.ring->released());
+}
+
+void FaultUnit::prefetch(HartIndex hart, const Fault &fault)
+{
+    const uint64_t page = page_of(fault.va.value);
+    std::lock_guard lock(mutex_);
+    FaultRing &ring = ring_of(fault.engine);
+    // A hint must not make a fault wait.
+    if (!ring.less_than_half_full())
+        return;
+    for (auto &slot : harts_)
+        if (slot->outstanding && slot->fault.ctx == fault.ctx && page_of(slot->fault.va.value) == page)
+            return;
+    for (const auto &of_hart : prefetched_)
+        for (const Prefetched &known : of_hart)
+            if (known.page == page && known.ctx == fault.ctx && is_underway(known))
+                return;
+    for (Prefetched &place : prefetched_[hart.value]) {
+        if (is_underway(place))
+            continue;
+        place = {fault.ctx, page, &ring, {}};
+        place.entry = post(ring, fault, hart.value);
+        return;
+    }
 }
 
 void FaultUnit::replay_tried(HartIndex hart)
@@ -123,24 +222,29 @@ FaultUnit::Parked *FaultUnit::find_parked(const Fault &fault)
     return nullptr;
 }
 
-std::optional<Access> FaultUnit::take_cancelled(const Fault &fault, gmemu_fault_reason &reason)
+std::optional<Fault> FaultUnit::take_cancelled(const Fault &fault, gmemu_fault_reason &reason)
 {
     std::lock_guard lock(mutex_);
     Parked *parked = find_parked(fault);
     if (!parked || parked->state != ParkState::kCancelled)
         return std::nullopt;
     reason = parked->reason;
-    const Access access = parked->fault.access;
+    const Fault cancelled = parked->fault;
     *parked = Parked();
-    return access;
+    return cancelled;
 }
 
-void FaultUnit::park(const Fault &fault)
+FaultOutcome FaultUnit::park(Fault fault)
 {
+    fault.engine = GMEMU_ENGINE_QP;
     std::lock_guard lock(mutex_);
+    if (!is_replayable(fault.engine)) {
+        post(non_replayable_, fault, fault.queue.value);
+        return {Verdict::kCancelled, GMEMU_REASON_NONREPLAYABLE};
+    }
     Parked *parked = find_parked(fault);
     if (parked && parked->state == ParkState::kPending && (!is_write(fault.access) || is_write(parked->fault.access)))
-        return;  // software knows
+        return {};  // software knows
     if (!parked) {
         const size_t queue = fault.queue.value % GMEMU_MAX_QUEUES;
         auto &slots = parked_[queue];
@@ -150,13 +254,17 @@ void FaultUnit::park(const Fault &fault)
     }
     parked->state = ParkState::kPending;
     parked->fault = fault;
-    parked->entry = post(fault, GMEMU_ENGINE_QP, fault.queue.value);
+    parked->entry = {post(replayable_, fault, fault.queue.value)};
+    return {};
 }
 
 void FaultUnit::forget_queue(QueueId queue)
 {
     std::lock_guard lock(mutex_);
     parked_[queue.value % GMEMU_MAX_QUEUES].fill(Parked());
+    writer_.hurry([&](const gmemu_fault_entry &entry) {
+        return entry.engine == GMEMU_ENGINE_QP && entry.client == queue.value;
+    });
 }
 
 // --------------------------------------------------------- replay and cancel
@@ -168,7 +276,8 @@ void FaultUnit::replay()
         std::lock_guard lock(mutex_);
         replays_.fetch_add(1, std::memory_order_relaxed);
         for (auto &slot : harts_) {
-            if (!slot->outstanding || slot->outcome.verdict != Verdict::kPending)
+            // One that is wanted elsewhere will not try again.
+            if (!slot->outstanding || slot->interrupted || slot->outcome.verdict != Verdict::kPending)
                 continue;
             slot->outcome = {Verdict::kReplay, GMEMU_REASON_NONE};
             slot->retrying = true;
@@ -187,25 +296,21 @@ void FaultUnit::replay()
         parked_hook_();
 }
 
-bool FaultUnit::replay_settled()
-{
-    std::lock_guard lock(mutex_);
-    return std::none_of(harts_.begin(), harts_.end(), [](auto &slot) { return slot->retrying; });
-}
-
 void FaultUnit::wait_replay_settled()
 {
     std::unique_lock lock(mutex_);
     settled_.wait(lock, [&] {
         return std::none_of(harts_.begin(), harts_.end(), [](auto &slot) { return slot->retrying; });
     });
+    // The entries of those that failed again are there.
+    writer_.hurry_all();
 }
 
-bool FaultUnit::matches(const CancelMatch &match, gmemu_fault_engine engine, uint32_t client, const Fault &fault)
+bool FaultUnit::matches(const CancelMatch &match, uint32_t client, const Fault &fault)
 {
     switch (match.kind) {
     case CancelMatch::Kind::kTargeted:
-        return match.engine == engine && match.client == client;
+        return match.engine == fault.engine && match.client == client;
     case CancelMatch::Kind::kVa:
         return match.ctx == fault.ctx && page_of(match.va.value) == page_of(fault.va.value);
     case CancelMatch::Kind::kGlobal:
@@ -223,14 +328,14 @@ void FaultUnit::cancel(const CancelMatch &match, gmemu_fault_reason reason)
         for (uint32_t i = 0; i < harts_.size(); i++) {
             HartSlot &slot = *harts_[i];
             if (!slot.outstanding || slot.outcome.verdict != Verdict::kPending ||
-                !matches(match, GMEMU_ENGINE_HART, i, slot.fault))
+                !matches(match, i, slot.fault))
                 continue;
             slot.outcome = {Verdict::kCancelled, reason};
             slot.wake.notify_all();
         }
         for (uint32_t queue = 0; queue < parked_.size(); queue++) {
             for (auto &parked : parked_[queue]) {
-                if (parked.state != ParkState::kPending || !matches(match, GMEMU_ENGINE_QP, queue, parked.fault))
+                if (parked.state != ParkState::kPending || !matches(match, queue, parked.fault))
                     continue;
                 parked.state = ParkState::kCancelled;
                 parked.reason = reason;
@@ -250,20 +355,20 @@ void FaultUnit::visit_pending(Visit visit)
     for (uint32_t i = 0; i < harts_.size(); i++) {
         HartSlot &slot = *harts_[i];
         if (slot.outstanding && slot.outcome.verdict == Verdict::kPending)
-            visit(slot.entry, slot.fault, GMEMU_ENGINE_HART, i);
+            visit(slot.entry, slot.fault, i);
     }
     for (uint32_t queue = 0; queue < parked_.size(); queue++)
         for (Parked &parked : parked_[queue])
             if (parked.state == ParkState::kPending)
-                visit(parked.entry, parked.fault, GMEMU_ENGINE_QP, queue);
+                visit(parked.entry, parked.fault, queue);
 }
 
 bool FaultUnit::note_released()
 {
     const uint64_t now = clock_.now_ns();
     bool taken = false;
-    visit_pending([&](Entry &entry, const Fault &, gmemu_fault_engine, uint32_t) {
-        if (!entry.in_ring || entry.taken_ns || entry.number >= replayable_.released())
+    visit_pending([&](Entry &entry, const Fault &, uint32_t) {
+        if (entry.state != Entry::State::kInRing || entry.taken_ns || entry.slot >= replayable_.released())
             return;
         entry.taken_ns = now;
         taken = true;
@@ -275,11 +380,11 @@ std::vector<FaultUnit::Overdue> FaultUnit::overdue(uint64_t taken_ns)
 {
     std::lock_guard lock(mutex_);
     std::vector<Overdue> found;
-    visit_pending([&](Entry &entry, const Fault &fault, gmemu_fault_engine engine, uint32_t client) {
+    visit_pending([&](Entry &entry, const Fault &fault, uint32_t client) {
         if (!entry.taken_ns || entry.taken_ns > taken_ns || entry.given_out)
             return;
         entry.given_out = true;
-        found.push_back({entry.taken_ns, fault, engine, client});
+        found.push_back({entry.taken_ns, fault, client});
     });
     return found;
 }
@@ -288,7 +393,7 @@ bool FaultUnit::awaiting_decision()
 {
     std::lock_guard lock(mutex_);
     bool any = false;
-    visit_pending([&](const Entry &entry, const Fault &, gmemu_fault_engine, uint32_t) {
+    visit_pending([&](const Entry &entry, const Fault &, uint32_t) {
         any |= entry.taken_ns && !entry.given_out;
     });
     return any;
@@ -298,7 +403,7 @@ void FaultUnit::restart_overdue()
 {
     std::lock_guard lock(mutex_);
     const uint64_t now = clock_.now_ns();
-    visit_pending([&](Entry &entry, const Fault &, gmemu_fault_engine, uint32_t) {
+    visit_pending([&](Entry &entry, const Fault &, uint32_t) {
         if (entry.taken_ns)
             entry.taken_ns = now;
     });
@@ -307,8 +412,17 @@ void FaultUnit::restart_overdue()
 void FaultUnit::reset()
 {
     std::lock_guard lock(mutex_);
-    replayable_.reset();
-    non_replayable_.reset();
+    for (FaultRing *ring : {&replayable_, &non_replayable_}) {
+        writer_.forget(*ring);
+        ring->reset();
+    }
+    for (auto &slot : harts_) {
+        slot->outstanding = slot->retrying = false;
+        slot->entry = {};
+        slot->outcome = {};
+    }
+    engines_ = supported_engines_;
+    prefetched_.assign(harts_.size(), {});
     for (auto &queue : parked_)
         queue.fill(Parked());
 }

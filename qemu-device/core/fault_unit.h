@@ -6,9 +6,14 @@
 // cancel turns the fault into an error of its queue. The management hart does
 // not wait: faults on behalf of queues are kept in a table and firmware comes
 // back after GMEMU_MIRQ_REPLAY.
+//
+// That is so for engines whose faults are replayable (GMEMU_REG_FAULT_ENGINES). An
+// access of another has failed at once: its fault goes to the other ring, and
+// nobody waits.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -17,8 +22,7 @@
 #include <optional>
 #include <vector>
 
-#include "clock.h"
-#include "fault_ring.h"
+#include "fault_writer.h"
 
 namespace gmemu {
 
@@ -28,12 +32,13 @@ struct Fault {
     DeviceVa va{};
     Access access = Access::kRead;
     gmemu_fault_type type = GMEMU_FAULT_PTE;
+    gmemu_fault_engine engine = GMEMU_ENGINE_HART;
 };
 
 enum class Verdict {
     kPending,
     kReplay,       // try again; then call replay_tried()
-    kCancelled,    // the access fails
+    kCancelled,    // the access fails: by a cancel, or because it cannot be replayed
     kInterrupted,  // the hart is wanted elsewhere: kill or reset
 };
 
@@ -53,26 +58,35 @@ struct CancelMatch {
 
 class FaultUnit {
 public:
-    FaultUnit(unsigned harts, RegisterFile &registers, const Host &host, const DeviceClock &clock, Checker &checker,
-              DeviceErrors &errors, Chaos &chaos);
+    FaultUnit(unsigned harts, bool replayable, RegisterFile &registers, const Host &host, const DeviceClock &clock,
+              Checker &checker, DeviceErrors &errors, const Chaos &chaos);
 
-    // A compute hart: enters the fault in the ring and waits for software.
-    FaultOutcome stall(HartIndex hart, const Fault &fault);
+    // A compute hart, in three steps: inside the gate it enters the fault in its ring;
+    // outside it waits until there is an outcome, which there is at once if the fault is not
+    // replayable; inside it takes that. So a device that is held enters nothing.
+    void stall(HartIndex hart, const Fault &fault);
+    void await(HartIndex hart);
+    FaultOutcome take_outcome(HartIndex hart);
     // After kReplay: the access has been tried. Comes before the next stall().
     void replay_tried(HartIndex hart);
+    // A compute hart: tells software that it will want a page. Nobody waits. Dropped when
+    // software has been told already, or has much to do.
+    void prefetch(HartIndex hart, const Fault &fault);
+    // A compute hart is about to halt: what it has entered is in its ring from now on.
+    void halted(HartIndex hart);
     // Ends a stall with kInterrupted; also the next one, until clear_interrupt().
     void interrupt(HartIndex hart);
     void clear_interrupt(HartIndex hart);
 
-    // The management hart, on behalf of a queue.
-    std::optional<Access> take_cancelled(const Fault &fault, gmemu_fault_reason &reason);
-    void park(const Fault &fault);
+    // The management hart, on behalf of a queue: the fault, if it was cancelled.
+    std::optional<Fault> take_cancelled(const Fault &fault, gmemu_fault_reason &reason);
+    // kPending: firmware comes back after a replay or cancel; kCancelled: the access has failed.
+    FaultOutcome park(Fault fault);
     void set_parked_hook(std::function<void()> hook) { parked_hook_ = std::move(hook); }
 
     // REPLAY and CANCEL.
     void replay();
-    bool replay_settled();  // every stall that the last replay ended has tried its access
-    void wait_replay_settled();
+    void wait_replay_settled();  // every stall that it ended has tried its access
     void cancel(const CancelMatch &match, gmemu_fault_reason reason);
 
     // A fault that software has sat on: taken from the ring, neither replayed nor
@@ -80,7 +94,6 @@ public:
     struct Overdue {
         uint64_t taken_ns = 0;
         Fault fault;
-        gmemu_fault_engine engine = GMEMU_ENGINE_HART;
         uint32_t client = 0;
     };
     // Those taken at or before @taken_ns; each is given out once.
@@ -89,11 +102,14 @@ public:
     bool awaiting_decision();
     // GET has passed the entry of an outstanding fault. From any thread, with no lock held.
     void set_taken_hook(std::function<void()> hook) { taken_hook_ = std::move(hook); }
-    // A queue is created or gone: what its packet processor waited for is void.
+    // A queue is created or gone: what its packet processor waited for is void, and
+    // what it has entered is in its ring from now on.
     void forget_queue(QueueId queue);
 
     void restart_overdue();  // time has stood still for software: count from now
 
+    // No entry is on its way any more. With the harts held none sets out either.
+    void settle();
     void reset();
 
     uint64_t faults() const { return faults_.load(std::memory_order_relaxed); }
@@ -102,15 +118,13 @@ public:
     uint64_t cancels() const { return cancels_.load(std::memory_order_relaxed); }
 
 private:
-    struct Entry {  // where a fault went
-        bool in_ring = false;
-        uint64_t number = 0;
+    struct Entry : FaultWriter::Ticket {
         uint64_t taken_ns = 0;  // when GET passed it, 0: not yet
         bool given_out = false; // by overdue()
     };
     struct HartSlot {
         std::condition_variable wake;
-        bool outstanding = false;
+        bool outstanding = false;  // stall() until take_outcome()
         bool interrupted = false;
         bool retrying = false;  // woken by a replay, has not tried yet
         Fault fault;
@@ -125,20 +139,35 @@ private:
         gmemu_fault_reason reason = GMEMU_REASON_NONE;
     };
     static constexpr size_t kParkedPerQueue = 4;
+    struct Prefetched {  // software is being told
+        ContextId ctx{};
+        uint64_t page = 0;
+        const FaultRing *ring = nullptr;
+        FaultWriter::Ticket entry;
+    };
+    static constexpr size_t kPrefetchesPerHart = 4;
 
-    Entry post(const Fault &fault, gmemu_fault_engine engine, uint32_t client);
-    static bool matches(const CancelMatch &match, gmemu_fault_engine engine, uint32_t client, const Fault &fault);
+    bool is_replayable(gmemu_fault_engine engine) const { return engines_.load() >> engine & 1; }
+    FaultRing &ring_of(gmemu_fault_engine engine) { return is_replayable(engine) ? replayable_ : non_replayable_; }
+    void attach_ring(FaultRing &ring, uint32_t base, RegisterFile &registers);
+    FaultWriter::Ticket post(FaultRing &ring, const Fault &fault, uint32_t client);
+    void count(FaultWriter::Ticket::State state);
+    void arrived(const FaultWriter::Ticket &ticket);
+    bool is_underway(const Prefetched &prefetched) const;
+    static bool matches(const CancelMatch &match, uint32_t client, const Fault &fault);
     Parked *find_parked(const Fault &fault);
     bool note_released();  // true: an outstanding fault was taken
     template <class Visit>
-    void visit_pending(Visit visit);  // (Entry &, const Fault &, engine, client)
+    void visit_pending(Visit visit);  // (Entry &, const Fault &, client)
 
     const DeviceClock &clock_;
-    Chaos &chaos_;
+    const uint32_t supported_engines_;
+    std::atomic<uint32_t> engines_;  // GMEMU_REG_FAULT_ENGINES
     std::mutex mutex_;
     FaultRing replayable_;
     FaultRing non_replayable_;
     std::vector<std::unique_ptr<HartSlot>> harts_;
+    std::vector<std::array<Prefetched, kPrefetchesPerHart>> prefetched_;  // of each hart
     std::array<std::array<Parked, kParkedPerQueue>, GMEMU_MAX_QUEUES> parked_;
     std::array<uint8_t, GMEMU_MAX_QUEUES> next_victim_{};
     std::function<void()> parked_hook_;
@@ -148,6 +177,7 @@ private:
     std::atomic<uint64_t> dropped_{0};
     std::atomic<uint64_t> replays_{0};
     std::atomic<uint64_t> cancels_{0};
+    FaultWriter writer_;  // its thread ends first
 };
 
 }  // namespace gmemu

@@ -70,7 +70,7 @@ struct gmemu_config {
 	uint32_t check; /* GMEMU_CHECK_* */
 	uint64_t dram_size; /* bytes, multiple of 2 MiB, at least 4 MiB */
 	uint64_t chaos_seed; /* 0: off */
-	uint32_t replayable; /* 1; 0 is reserved for a later version */
+	uint32_t replayable; /* 1: faults stall and can be replayed, 0: they fail at once (GMEMU_CAP_REPLAYABLE off) */
 	uint32_t vlen; /* bits of a vector register: a power of two in 128..65536, or 0: no vectors */
 	/*
 	 * For a device whose local DRAM is BAR2 (GMEMU_CAP_COHERENT): dram_size zeroed
@@ -120,7 +120,7 @@ void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
 
 struct gmemu_core_stats {
 	uint64_t instructions; /* all compute harts */
-	uint64_t faults; /* entries written to the replayable ring */
+	uint64_t faults; /* entries written to the fault rings */
 	uint64_t faults_dropped;
 	uint64_t replays;
 	uint64_t cancels;

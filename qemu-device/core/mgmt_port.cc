@@ -10,7 +10,8 @@ uint64_t access_fault(Access access)
 {
     switch (access) {
     case Access::kExec: return 1;
-    case Access::kRead: return 5;
+    case Access::kRead:
+    case Access::kPrefetch: return 5;
     case Access::kWrite:
     case Access::kAtomic: return 7;
     }
@@ -50,7 +51,8 @@ hart::Fill MgmtPort::fill_user(uint64_t va, Access access)
     gmemu_fault_reason reason;
     if (auto cancelled = faults_.take_cancelled(fault, reason)) {
         mreason_ = reason;
-        maccess_ = static_cast<uint64_t>(*cancelled);
+        maccess_ = static_cast<uint64_t>(cancelled->access);
+        mtype_ = cancelled->type;
         return {hart::FillStatus::kFault, GMEMU_CAUSE_CTX_CANCELLED};
     }
     const FillResult result = mmu_.fill(client_, user_, fault.va, access);
@@ -58,8 +60,12 @@ hart::Fill MgmtPort::fill_user(uint64_t va, Access access)
         return {hart::FillStatus::kFilled, 0};
     fault.type = result.fault;
     maccess_ = static_cast<uint64_t>(access);
-    faults_.park(fault);
-    return {hart::FillStatus::kFault, GMEMU_CAUSE_CTX_FAULT};
+    mtype_ = fault.type;
+    const FaultOutcome outcome = faults_.park(fault);
+    if (outcome.verdict == Verdict::kPending)
+        return {hart::FillStatus::kFault, GMEMU_CAUSE_CTX_FAULT};
+    mreason_ = outcome.reason;
+    return {hart::FillStatus::kFault, GMEMU_CAUSE_CTX_CANCELLED};
 }
 
 bool MgmtPort::mmio_read(uint64_t va, unsigned size, uint64_t &value)
@@ -85,6 +91,7 @@ bool MgmtPort::csr_read(uint32_t csr, uint64_t &value) const
     case GMEMU_CSR_MQUEUE: value = mqueue_; return true;
     case GMEMU_CSR_MREASON: value = mreason_; return true;
     case GMEMU_CSR_MACCESS: value = maccess_; return true;
+    case GMEMU_CSR_MTYPE: value = mtype_; return true;
     default: return false;
     }
 }
@@ -101,6 +108,7 @@ bool MgmtPort::csr_write(uint32_t csr, uint64_t value)
         return true;
     case GMEMU_CSR_MREASON:
     case GMEMU_CSR_MACCESS:
+    case GMEMU_CSR_MTYPE:
         return true;  // set by the device
     default:
         return false;
@@ -109,7 +117,7 @@ bool MgmtPort::csr_write(uint32_t csr, uint64_t value)
 
 void MgmtPort::reset()
 {
-    mctx_ = mqueue_ = mreason_ = maccess_ = 0;
+    mctx_ = mqueue_ = mreason_ = maccess_ = mtype_ = 0;
     data_ = &bare_.tlb;
 }
 

@@ -63,6 +63,7 @@ private:
     uint64_t mqueue_ = 0;
     uint64_t mreason_ = 0;
     uint64_t maccess_ = 0;
+    uint64_t mtype_ = 0;
 };
 
 }  // namespace gmemu

@@ -9,7 +9,7 @@
 
 namespace gmemu {
 
-Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos)
+Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, const Chaos &chaos)
     : host_(host), dram_(dram), checker_(checker), chaos_(chaos), audit_client_(add_client())
 {
 }
@@ -19,7 +19,8 @@ TlbClient &Mmu::add_client()
     std::lock_guard lock(add_client_mutex_);
     const size_t index = client_count_.load(std::memory_order_relaxed);
     assert(index < kMaxClients);
-    clients_[index] = std::make_unique<TlbClient>(host_, dram_, checker_, revocations_);
+    clients_[index] =
+        std::make_unique<TlbClient>(host_, dram_, checker_, revocations_, chaos_, static_cast<uint32_t>(index));
     client_count_.store(index + 1, std::memory_order_release);
     return *clients_[index];
 }
@@ -125,6 +126,13 @@ std::byte *Mmu::host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Ac
     return meta.mapping->base() + (address - meta.mapping->bus().value);
 }
 
+// The 4 KiB page @page_va of the leaf.
+bool Mmu::is_poisoned(const TlbMeta &meta, uint64_t page_va) const
+{
+    return (meta.pte & GMEMU_PTE_LOCAL) &&
+           dram_.is_poisoned(DramOffset((meta.pte & GMEMU_PTE_ADDR_MASK) + (page_va & (level_size(meta.level) - 1))));
+}
+
 AccessMask Mmu::usable(const TlbMeta &meta) const
 {
     AccessMask mask = 0;
@@ -178,14 +186,15 @@ Mmu::Translation Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va,
     FillResult &result = translation.result;
     const uint64_t page_va = page_of(va.value);
 
-    if (chaos_.one_in(16)) {
+    if (client.chaos.one_in(16)) {
         std::vector<Ref<HostMapping>> evicted;
         std::lock_guard lock(client.tlb_lock());
-        space.tlb.remove_data_if([&](const TlbMeta &) { return chaos_.one_in(4); }, evicted);
+        space.tlb.remove_data_if([&](const TlbMeta &) { return client.chaos.one_in(4); }, evicted);
     }
 
     const uint64_t generation = l2_.generation();
-    if (auto hit = l2_.lookup(space.ctx, va); hit && pte_ready(hit->pte, access) && !chaos_.one_in(8)) {
+    if (auto hit = l2_.lookup(space.ctx, va); hit && pte_ready(hit->pte, access) && !client.chaos.one_in(8) &&
+                                          !is_poisoned(*hit, page_va)) {
         l2_hits_.fetch_add(1, std::memory_order_relaxed);
         if (std::byte *page = host_page(client, *hit, page_va, access)) {
             translation.local = hit->pte & GMEMU_PTE_LOCAL;
@@ -205,6 +214,10 @@ Mmu::Translation Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va,
         return translation;
     }
     TlbMeta meta{.va = page_va, .pte = walk.pte, .level = static_cast<uint8_t>(walk.level), .mapping = {}};
+    if (is_poisoned(meta, page_va)) {
+        result.fault = GMEMU_FAULT_POISON;
+        return translation;
+    }
     std::byte *page = host_page(client, meta, page_va, access);
     if (!page) {
         result.fault = GMEMU_FAULT_APERTURE;

@@ -24,7 +24,7 @@ struct FillResult {
 
 class Mmu {
 public:
-    Mmu(const Host &host, const Dram &dram, Checker &checker, Chaos &chaos);
+    Mmu(const Host &host, const Dram &dram, Checker &checker, const Chaos &chaos);
 
     // At any time, also while other threads look at all clients; at most kMaxClients.
     TlbClient &add_client();
@@ -111,12 +111,13 @@ private:
     Translation fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
     std::byte *host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access);
     AccessMask usable(const TlbMeta &meta) const;
+    bool is_poisoned(const TlbMeta &meta, uint64_t page_va) const;
     void enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access);
 
     const Host &host_;
     const Dram &dram_;
     Checker &checker_;
-    Chaos &chaos_;
+    const Chaos &chaos_;
     AccessCounters *counters_ = nullptr;
     std::atomic<uint64_t> revocations_{0};
     // Grows without moving: what is below the count stays where it is.

@@ -16,6 +16,7 @@ bool pte_permits(uint64_t pte, Access access, gmemu_fault_type &fault)
 {
     switch (access) {
     case Access::kRead:
+    case Access::kPrefetch:
         fault = GMEMU_FAULT_WO;
         return pte & GMEMU_PTE_R;
     case Access::kWrite:

@@ -57,6 +57,7 @@ constexpr RegisterInfo kRegisters[] = {
     REG(INV_DONE, 4, RO, 0, 0),
     FAULT_RING(0),
     FAULT_RING(1),
+    REG(FAULT_ENGINES, 4, RW, GMEMU_FAULT_ENGINES_ALL, 0),
     REG(COPY_BASE, 8, RW, kAll64, 0),
     REG(COPY_SIZE_LOG2, 4, RW, kAll32, 0),
     REG(COPY_CTRL, 4, RW, kAll32, 0),

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "barrier.h"
+#include "chaos.h"
 #include "hart/port.h"
 #include "host_calls.h"
 #include "l1_tlb.h"
@@ -99,8 +100,9 @@ struct TlbSpace {
 
 class TlbClient {
 public:
-    TlbClient(const Host &host, const Dram &dram, Checker &checker, const std::atomic<uint64_t> &revocations)
-        : calls(revocations), walker(host, dram, checker, calls)
+    TlbClient(const Host &host, const Dram &dram, Checker &checker, const std::atomic<uint64_t> &revocations,
+              const Chaos &seed, uint32_t index)
+        : calls(revocations), walker(host, dram, checker, calls), chaos(seed, ChaosPlace::kTlb, index)
     {
     }
 
@@ -135,6 +137,7 @@ public:
 
     HostCalls calls;
     PageWalker walker;  // under lock()
+    ChaosStream chaos;  // likewise
 
 private:
     alignas(64) std::atomic<uint32_t> in_access_{0};

@@ -68,13 +68,14 @@
 #define GMEMU_VERSION_MAJOR 1u
 #define GMEMU_VERSION_MINOR 0u
 #define GMEMU_REG_CAPS 0x0008u /* RO, 64 bit: GMEMU_CAP_* */
-#define GMEMU_CAP_REPLAYABLE GMEMU_BIT64(0)
+#define GMEMU_CAP_REPLAYABLE GMEMU_BIT64(0) /* page faults stall and can be replayed */
 #define GMEMU_CAP_COHERENT GMEMU_BIT64(1) /* local DRAM is BAR2 */
 #define GMEMU_CAP_PEER GMEMU_BIT64(2) /* local DRAM and its page tables are the firmware's */
 #define GMEMU_CAP_VECTOR GMEMU_BIT64(3)
 #define GMEMU_CAP_WALK_X86 GMEMU_BIT64(4)
 #define GMEMU_CAP_CHECKER GMEMU_BIT64(5)
 #define GMEMU_CAP_ACCESS_COUNTERS GMEMU_BIT64(6)
+#define GMEMU_CAP_PREFETCH GMEMU_BIT64(9) /* harts report prefetches that miss (GMEMU_ACCESS_PREFETCH) */
 #define GMEMU_REG_CORES 0x0010u /* RO: number of compute harts */
 #define GMEMU_REG_QUEUES 0x0014u /* RO: number of queues and doorbells */
 #define GMEMU_REG_CTX_LOG2 0x0018u /* RO: log2 of the largest context table */
@@ -235,10 +236,14 @@ GMEMU_ASSERT_SIZE(struct gmemu_ctx_entry, 32);
  * fault is written again after the next replay; a dropped non-replayable one
  * is lost.
  *
- * Interrupt: the vector fires when an entry becomes valid while the ring is
- * armed, and disarms it. A write to GET arms it, and fires at once if entries
- * remain. Enabling the ring sets GET, PUT and DROPPED to 0 and arms it. Faults of a
- * disabled ring are dropped, without OVERFLOW.
+ * Interrupt: the vector fires when the ring is armed and the entry at GET is
+ * valid, and that disarms it. A write to GET arms it. Enabling the ring sets GET,
+ * PUT and DROPPED to 0 and arms it. Faults of a disabled ring are dropped, without
+ * OVERFLOW.
+ *
+ * Which ring: a fault of an engine in GMEMU_REG_FAULT_ENGINES is replayable: it
+ * goes to ring 0 and the access waits. Any other goes to ring 1, and the access
+ * has failed already, as if cancelled with GMEMU_REASON_NONREPLAYABLE.
  */
 #define GMEMU_FAULT_RING_REPLAYABLE 0
 #define GMEMU_FAULT_RING_NONREPLAYABLE 1
@@ -252,13 +257,15 @@ GMEMU_ASSERT_SIZE(struct gmemu_ctx_entry, 32);
 #define GMEMU_FAULT_DROPPED 0x1cu /* RO: entries dropped since enabled */
 #define GMEMU_FAULT_CTRL_ENABLE GMEMU_BIT(0)
 #define GMEMU_FAULT_STATUS_OVERFLOW GMEMU_BIT(0)
+#define GMEMU_REG_FAULT_ENGINES 0x0380u /* RW: bit n: faults of engine n (enum gmemu_fault_engine) are replayable */
+#define GMEMU_FAULT_ENGINES_ALL 0x00000007u /* its reset value with GMEMU_CAP_REPLAYABLE; without it 0 and read as 0 */
 
 enum gmemu_fault_access {
 	GMEMU_ACCESS_READ = 0,
 	GMEMU_ACCESS_WRITE = 1,
 	GMEMU_ACCESS_EXEC = 2,
 	GMEMU_ACCESS_ATOMIC = 3,
-	GMEMU_ACCESS_PREFETCH = 4,
+	GMEMU_ACCESS_PREFETCH = 4, /* a hint: nobody waits, replay and cancel do nothing for it */
 };
 
 enum gmemu_fault_type {
@@ -272,12 +279,13 @@ enum gmemu_fault_type {
 	GMEMU_FAULT_ATOMIC = 7, /* atomic to a page without ATOMIC */
 	GMEMU_FAULT_RESERVED = 8, /* reserved bit in an entry */
 	GMEMU_FAULT_APERTURE = 9, /* address is no memory */
-	GMEMU_FAULT_POISON = 10,
+	GMEMU_FAULT_POISON = 10, /* the memory has lost its content */
 };
 
 enum gmemu_fault_engine {
 	GMEMU_ENGINE_HART = 0, /* client: hart index */
 	GMEMU_ENGINE_QP = 1, /* queue processor (management hart for a queue); client: queue */
+	GMEMU_ENGINE_BLIT = 2, /* hart that copies or fills (GMEMU_H_MODE_*); client: hart index */
 };
 
 struct gmemu_fault_entry {
@@ -296,7 +304,7 @@ struct gmemu_fault_entry {
 GMEMU_ASSERT_SIZE(struct gmemu_fault_entry, 32);
 #define GMEMU_FAULT_VALID 0x80u
 
-/* Why software cancelled a fault; carried into the queue's error. */
+/* Why a faulting access failed; carried into the queue's error. Software cancels with 0 to 5. */
 enum gmemu_fault_reason {
 	GMEMU_REASON_NONE = 0,
 	GMEMU_REASON_UNMAPPED = 1, /* no mapping at this address: SIGSEGV, MAPERR */
@@ -304,6 +312,7 @@ enum gmemu_fault_reason {
 	GMEMU_REASON_NOMEM = 3, /* out of memory */
 	GMEMU_REASON_IO = 4, /* data lost or not readable: SIGBUS */
 	GMEMU_REASON_KILLED = 5, /* the process or its context is going away */
+	GMEMU_REASON_NONREPLAYABLE = 6, /* set by the device: this engine cannot wait for memory to be mapped */
 };
 
 /* --------------------------------------------------------- copy engine --- */
@@ -522,7 +531,7 @@ struct gmemu_msg {
 			uint8_t access; /* enum gmemu_fault_access */
 			uint8_t reason; /* enum gmemu_fault_reason */
 			uint8_t hart; /* 0xff: the queue processor */
-			uint8_t reserved;
+			uint8_t type; /* enum gmemu_fault_type */
 			uint64_t va;
 			uint64_t pc;
 			uint64_t arg;
@@ -716,8 +725,9 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
  * access that faults is entered into the replayable ring (engine QP, client =
  * queue) and traps with GMEMU_CAUSE_CTX_FAULT; firmware parks the queue and
  * tries again after GMEMU_MIRQ_REPLAY. If the fault was cancelled, the retry
- * traps with GMEMU_CAUSE_CTX_CANCELLED, the reason in CSR mreason and the access
- * in CSR maccess.
+ * traps with GMEMU_CAUSE_CTX_CANCELLED, the reason in CSR mreason, the access in
+ * CSR maccess and the type of the fault in CSR mtype. A fault that is not replayable
+ * traps so at once.
  */
 #define GMEMU_MGMT_MMIO 0x10000000ull
 #define GMEMU_MGMT_DRAM 0x80000000ull
@@ -726,6 +736,7 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_CSR_MQUEUE 0x7c1u
 #define GMEMU_CSR_MREASON 0x7c2u
 #define GMEMU_CSR_MACCESS 0x7c3u
+#define GMEMU_CSR_MTYPE 0x7c4u
 #define GMEMU_CAUSE_CTX_FAULT 24u /* mtval: VA */
 #define GMEMU_CAUSE_CTX_CANCELLED 25u
 
@@ -800,6 +811,7 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_H_REASON 0x118u /* RO: enum gmemu_fault_reason */
 #define GMEMU_H_ACCESS 0x120u /* RO: enum gmemu_fault_access */
 #define GMEMU_H_INSTRET 0x128u /* RO: instructions of this work-group */
+#define GMEMU_H_TYPE 0x130u /* RO: enum gmemu_fault_type */
 
 #define GMEMU_H_START GMEMU_BIT64(0)
 #define GMEMU_H_KILL GMEMU_BIT64(1) /* stops at the next instruction, also when stalled */
@@ -819,7 +831,7 @@ enum gmemu_hart_state {
 enum gmemu_hart_cause {
 	GMEMU_HCAUSE_NONE = 0,
 	GMEMU_HCAUSE_EXIT = 1, /* work-group complete */
-	GMEMU_HCAUSE_FAULT = 2, /* fault cancelled: TVAL, ACCESS, REASON */
+	GMEMU_HCAUSE_FAULT = 2, /* fault cancelled, or not replayable: TVAL, ACCESS, TYPE, REASON */
 	GMEMU_HCAUSE_ILLEGAL = 3,
 	GMEMU_HCAUSE_MISALIGNED = 4,
 	GMEMU_HCAUSE_BREAKPOINT = 5,

@@ -13,7 +13,7 @@ static gmemu_config config_of(const MachineOptions &options)
     config.check = options.check;
     config.dram_size = options.dram;
     config.chaos_seed = options.chaos;
-    config.replayable = 1;
+    config.replayable = options.replayable;
     config.dram = options.local;
     config.peer = options.peer;
     config.vlen = options.vlen;
@@ -41,12 +41,14 @@ void Machine::set_up()
     ctx_table = alloc();
     w64(GMEMU_REG_CTX_BASE, ctx_table);
     w32(GMEMU_REG_CTX_SIZE_LOG2, 7);
-    ring = alloc(32ull << options_.ring_log2);
-    ring_get = 0;
-    const uint32_t reg = GMEMU_REG_FAULT(GMEMU_FAULT_RING_REPLAYABLE);
-    w64(reg + GMEMU_FAULT_BASE, ring);
-    w32(reg + GMEMU_FAULT_SIZE_LOG2, options_.ring_log2);
-    w32(reg + GMEMU_FAULT_CTRL, GMEMU_FAULT_CTRL_ENABLE);
+    for (unsigned ring : {GMEMU_FAULT_RING_REPLAYABLE, GMEMU_FAULT_RING_NONREPLAYABLE}) {
+        const uint32_t reg = GMEMU_REG_FAULT(ring);
+        rings[ring] = alloc(sizeof(gmemu_fault_entry) << options_.ring_log2);
+        gets[ring] = 0;
+        w64(reg + GMEMU_FAULT_BASE, rings[ring]);
+        w32(reg + GMEMU_FAULT_SIZE_LOG2, options_.ring_log2);
+        w32(reg + GMEMU_FAULT_CTRL, GMEMU_FAULT_CTRL_ENABLE);
+    }
     w32(GMEMU_REG_CTRL, GMEMU_CTRL_ENABLE);
 }
 
@@ -121,24 +123,30 @@ void Machine::cancel_va(uint32_t ctx, uint64_t va, uint32_t reason)
                       va & ~(kPage - 1)));
 }
 
-std::optional<gmemu_fault_entry> Machine::try_fault()
+bool Machine::has_fault(unsigned ring) const
 {
-    const uint64_t at = ring + ring_get * sizeof(gmemu_fault_entry);
-    if (!(host.load<uint8_t>(at + offsetof(gmemu_fault_entry, valid)) & GMEMU_FAULT_VALID))
+    const uint64_t at = rings[ring] + gets[ring] * sizeof(gmemu_fault_entry);
+    return host.load<uint8_t>(at + offsetof(gmemu_fault_entry, valid)) & GMEMU_FAULT_VALID;
+}
+
+std::optional<gmemu_fault_entry> Machine::try_fault(unsigned ring)
+{
+    if (!has_fault(ring))
         return std::nullopt;
+    const uint64_t at = rings[ring] + gets[ring] * sizeof(gmemu_fault_entry);
     gmemu_fault_entry entry;
     for (size_t i = 0; i < sizeof(entry) / 8; i++)
         reinterpret_cast<uint64_t *>(&entry)[i] = host.load<uint64_t>(at + 8 * i);
     host.store<uint8_t>(at + offsetof(gmemu_fault_entry, valid), 0);
-    ring_get = (ring_get + 1) % (1u << options_.ring_log2);
-    w32(GMEMU_REG_FAULT(0) + GMEMU_FAULT_GET, ring_get);
+    gets[ring] = (gets[ring] + 1) % (1u << options_.ring_log2);
+    w32(GMEMU_REG_FAULT(ring) + GMEMU_FAULT_GET, gets[ring]);
     return entry;
 }
 
-gmemu_fault_entry Machine::fault()
+gmemu_fault_entry Machine::fault(unsigned ring)
 {
     std::optional<gmemu_fault_entry> entry;
-    REQUIRE(wait_for([&] { return (entry = try_fault()).has_value(); }));
+    REQUIRE(wait_for([&] { return (entry = try_fault(ring)).has_value(); }));
     return *entry;
 }
 

@@ -24,7 +24,8 @@ struct MachineOptions {
     uint64_t dram = 16ull << 20;
     uint64_t ram = 64ull << 20;
     uint64_t chaos = 0;
-    uint32_t ring_log2 = 4;  // fault ring
+    bool replayable = true;
+    uint32_t ring_log2 = 4;  // fault rings
     std::byte *local = nullptr;  // memory for local DRAM that the CPU sees as well
     bool peer = false;
     uint32_t vlen = 0;       // bits of a vector register
@@ -66,9 +67,12 @@ public:
     void replay();
     void cancel_va(uint32_t ctx, uint64_t va, uint32_t reason);
 
-    // Faults of the replayable ring, in order; entries are released.
-    std::optional<gmemu_fault_entry> try_fault();
-    gmemu_fault_entry fault();  // waits
+    // Faults of a ring, in its order; entries are released.
+    std::optional<gmemu_fault_entry> try_fault(unsigned ring = GMEMU_FAULT_RING_REPLAYABLE);
+    gmemu_fault_entry fault(unsigned ring = GMEMU_FAULT_RING_REPLAYABLE);  // waits
+    // The entry at GET is valid.
+    bool has_fault(unsigned ring = GMEMU_FAULT_RING_REPLAYABLE) const;
+    uint32_t fault_reg(unsigned ring, uint32_t offset) { return r32(GMEMU_REG_FAULT(ring) + offset); }
     bool no_fault_for(std::chrono::milliseconds time);
 
     // Harts.
@@ -84,8 +88,8 @@ public:
                          std::chrono::milliseconds timeout = std::chrono::seconds(60));
 
     uint64_t ctx_table = 0;
-    uint64_t ring = 0;
-    uint32_t ring_get = 0;
+    uint64_t rings[2] = {};  // bus addresses
+    uint32_t gets[2] = {};
 
 private:
     MachineOptions options_;

@@ -38,6 +38,10 @@ public:
     void lr_d(Reg rd, Reg addr) { r(0x2f, 3, 0x02 << 2, rd, addr, zero); }
     void sc_d(Reg rd, Reg src, Reg addr) { r(0x2f, 3, 0x03 << 2, rd, addr, src); }
     void csrr(Reg rd, uint32_t csr) { emit(csr << 20 | 2u << 12 | rd << 7 | 0x73); }
+    void csrwi(uint32_t csr, uint32_t imm5) { emit(csr << 20 | imm5 << 15 | 5u << 12 | 0x73); }
+    void prefetch_i(Reg base, int32_t off) { i(0x13, 6, zero, base, off); }  // off: a multiple of 32
+    void prefetch_r(Reg base, int32_t off) { i(0x13, 6, zero, base, off | 1); }
+    void prefetch_w(Reg base, int32_t off) { i(0x13, 6, zero, base, off | 3); }
     void ecall() { emit(0x73); }
     void ebreak() { emit(0x00100073); }
     void fence_i() { emit(0x0000100f); }

@@ -144,9 +144,9 @@ TEST_CASE("faults of queues are parked, and come back by replay or cancel", "[ri
                           GMEMU_REASON_PERM << GMEMU_INV_REASON_SHIFT | GMEMU_ENGINE_QP << GMEMU_INV_ENGINE_SHIFT |
                           9 << GMEMU_INV_CLIENT_SHIFT));
     CHECK((m.device.mgmt_irq().pending() & GMEMU_MIRQ_REPLAY));
-    const auto access = unit.take_cancelled(fault, reason);
-    REQUIRE(access);
-    CHECK(*access == gmemu::Access::kWrite);
+    const auto cancelled = unit.take_cancelled(fault, reason);
+    REQUIRE(cancelled);
+    CHECK(cancelled->access == gmemu::Access::kWrite);
     CHECK(reason == GMEMU_REASON_PERM);
     CHECK_FALSE(unit.take_cancelled(fault, reason));
 }
@@ -163,7 +163,7 @@ TEST_CASE("START_ACK_ALL completes when each access has been tried", "[ring][rep
             m.fault();
         m.wait_done(m.command(GMEMU_INV_REPLAY_START_ACK_ALL << GMEMU_INV_REPLAY_SHIFT));
         // All have faulted again by now.
-        CHECK((m.r32(GMEMU_REG_FAULT(0) + GMEMU_FAULT_PUT) + 64 - m.ring_get) % 64 == 4);
+        CHECK((m.r32(GMEMU_REG_FAULT(0) + GMEMU_FAULT_PUT) + 64 - m.gets[0]) % 64 == 4);
     }
     const uint64_t page = m.alloc();
     for (uint32_t h = 0; h < 4; h++)

@@ -15,7 +15,8 @@ TEST_CASE("reset values", "[registers]")
     Machine m({.cores = 3, .dram = 8ull << 20, .enable = false});
     CHECK(m.r32(GMEMU_REG_ID) == 0x554d4547);
     CHECK(m.r32(GMEMU_REG_VERSION) == 0x10000);
-    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_CHECKER));
+    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS |
+                                    GMEMU_CAP_CHECKER | GMEMU_CAP_PREFETCH));
     CHECK(m.r32(GMEMU_REG_CORES) == 3);
     CHECK(m.r32(GMEMU_REG_QUEUES) == 256);
     CHECK(m.r32(GMEMU_REG_CTX_LOG2) == 16);
@@ -29,12 +30,14 @@ TEST_CASE("reset values", "[registers]")
     CHECK(m.r64(GMEMU_REG_DRAM_RESERVED) == 2ull << 20);
     CHECK(m.r32(GMEMU_REG_STATUS) == GMEMU_STATUS_READY);
     CHECK(m.r32(GMEMU_REG_CHECK_MODE) == GMEMU_CHECK_LOG);
+    CHECK(m.r32(GMEMU_REG_FAULT_ENGINES) == GMEMU_FAULT_ENGINES_ALL);
     // Everything else is 0, apart from the clock.
     for (const auto &info : gmemu::RegisterFile::all()) {
         INFO(info.name);
         if (info.offset > GMEMU_REG_STATUS && info.offset != GMEMU_REG_TIMESTAMP &&
             info.offset != GMEMU_REG_CHECK_MODE && info.offset != GMEMU_REG_ACNT_THRESHOLD &&
-            info.offset != GMEMU_REG_ACNT_GRANULE_LOG2 && info.offset != GMEMU_REG_ACNT_PERIOD_US)
+            info.offset != GMEMU_REG_ACNT_GRANULE_LOG2 && info.offset != GMEMU_REG_ACNT_PERIOD_US &&
+            info.offset != GMEMU_REG_FAULT_ENGINES)
             CHECK(read_of(m, info) == 0);
     }
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
@@ -124,7 +127,7 @@ TEST_CASE("misuse of registers is named", "[registers][checker]")
     {
         m.set_up();
         m.w64(GMEMU_REG_FAULT(0) + GMEMU_FAULT_BASE, 0x5000);
-        CHECK(m.r64(GMEMU_REG_FAULT(0) + GMEMU_FAULT_BASE) == m.ring);
+        CHECK(m.r64(GMEMU_REG_FAULT(0) + GMEMU_FAULT_BASE) == m.rings[0]);
         code = GMEMU_CHK_REG_BUSY;
     }
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 1);
@@ -136,7 +139,8 @@ TEST_CASE("misuse of registers is named", "[registers][checker]")
 TEST_CASE("check=off counts nothing, BAD_REG is still an error", "[registers][checker]")
 {
     Machine m({.check = GMEMU_CHECK_OFF, .enable = false});
-    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS));
+    CHECK(m.r64(GMEMU_REG_CAPS) ==
+          (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_PREFETCH));
     m.w32(0x900, 1);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
     CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_BAD_REG);

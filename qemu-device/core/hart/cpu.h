@@ -69,6 +69,7 @@ private:
     Refill refill(uint64_t va, Access access);
     bool load_slow(uint64_t va, unsigned size, uint64_t &value);
     bool store_slow(uint64_t va, unsigned size, uint64_t value);
+    void prefetch(uint64_t va, uint8_t kind);
     template <class T, AmoKind kind> bool amo(const Insn &insn);
     template <class T> bool load_reserved(const Insn &insn);
     template <class T> bool store_conditional(const Insn &insn);

@@ -148,6 +148,29 @@ template <Port P, class Mode>
     }
 }
 
+// Zicbop: never traps. Only a port that makes something of hints has prefetch().
+template <Port P, class Mode>
+[[gnu::noinline]] void Cpu<P, Mode>::prefetch([[maybe_unused]] uint64_t va, [[maybe_unused]] uint8_t kind)
+{
+    if constexpr (requires { port_.prefetch(va, Access::kRead); }) {
+        // What a kernel does in a loop, with the page there all but always.
+        port_.begin_access();
+        const bool hit = kind == kPrefetchI   ? port_.template lookup<Access::kExec>(va, 0) != nullptr
+                         : kind == kPrefetchR ? port_.template lookup<Access::kRead>(va, 0) != nullptr
+                                              : port_.template lookup<Access::kWrite>(va, 0) != nullptr;
+        port_.end_access();
+        if (hit)
+            return;
+        if constexpr (Mode::kFloat) {
+            fold_fp_flags();
+            host_fp_.leave();
+        }
+        port_.prefetch(va, kind == kPrefetchI ? Access::kExec : Access::kRead);
+        if constexpr (Mode::kFloat)
+            host_fp_.enter();
+    }
+}
+
 // Runs body(host address) on an aligned T that may be modified atomically.
 template <Port P, class Mode>
 template <Access trap_access, class T, class Body>

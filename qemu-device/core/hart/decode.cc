@@ -362,6 +362,10 @@ Decoded decode_full(uint32_t b, const DecodeOptions &options)
     case 0x13:
         d.imm = imm_i(b);
         d.op = decode_op_imm(b, d.imm);
+        if (d.op == Op::ori && d.rd == 0 && (d.rs2 == kPrefetchI || d.rs2 == kPrefetchR || d.rs2 == kPrefetchW)) {
+            d.op = Op::prefetch;
+            d.imm &= ~31;
+        }
         break;
     case 0x1b:
         d.imm = imm_i(b);

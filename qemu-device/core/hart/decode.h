@@ -39,4 +39,7 @@ uint32_t expand_compressed(uint16_t bits, bool fp);
 
 bool ends_block(Op op);
 
+// What rs2 of Op::prefetch says.
+enum PrefetchKind : uint8_t { kPrefetchI = 0, kPrefetchR = 1, kPrefetchW = 3 };
+
 } // namespace gmemu::hart

@@ -18,6 +18,7 @@
     X(mulw) X(divw) X(divuw) X(remw) X(remuw) \
     X(lb) X(lh) X(lw) X(ld) X(lbu) X(lhu) X(lwu) X(sb) X(sh) X(sw) X(sd) \
     X(fence) \
+    X(prefetch) /* Zicbop; address x[rs1] + imm, kind in rs2 */ \
     /* Zba, Zbb, Zbs */ \
     X(add_uw) X(sh1add) X(sh2add) X(sh3add) X(sh1add_uw) X(sh2add_uw) X(sh3add_uw) X(slli_uw) \
     X(andn) X(orn) X(xnor) X(clz) X(ctz) X(cpop) X(clzw) X(ctzw) X(cpopw) \

@@ -12,7 +12,7 @@
 namespace gmemu::hart {
 
 // Values agree with enum gmemu_fault_access.
-enum class Access : uint8_t { kRead = 0, kWrite = 1, kExec = 2, kAtomic = 3 };
+enum class Access : uint8_t { kRead = 0, kWrite = 1, kExec = 2, kAtomic = 3, kPrefetch = 4 };
 
 enum class FillStatus : uint8_t {
     kFilled, // lookup() will probably hit now; try again
@@ -96,8 +96,11 @@ private:
 //       Walks the tables and enters the translation in the L1 TLB. Must not
 //       block on a fault: it returns kFault, run() returns kPageFault with the
 //       state of before the instruction, and calling run() again retries.
-//       Of all these calls only this one and the mmio calls may do floating
+//       Of all these calls only this one, prefetch and the mmio calls may do floating
 //       point: the others run with the hart's FP environment.
+//   prefetch(va, access)                         optional
+//       The program will want va: enter its translation if there is one, and tell
+//       whom it may concern if there is none. Never fails, never blocks.
 //   control() -> HartControl &
 //   timestamp() -> uint64_t                      the time CSR
 //   csr_read(csr, uint64_t &value) -> bool       custom CSRs; false: illegal
