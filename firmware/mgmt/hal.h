@@ -35,6 +35,7 @@ struct Cancel {
     uint64_t va;
     uint8_t access; // enum gmemu_fault_access
     uint8_t reason; // enum gmemu_fault_reason
+    uint8_t type;   // enum gmemu_fault_type
 };
 
 Outcome user_load16(Context context, uint64_t va, uint16_t &value);

@@ -129,7 +129,8 @@ Cancel last_cancel()
 
     asm volatile("csrr %0, mtval" : "=r"(va));
     return {va, static_cast<uint8_t>(csr_read<GMEMU_CSR_MACCESS>()),
-            static_cast<uint8_t>(csr_read<GMEMU_CSR_MREASON>())};
+            static_cast<uint8_t>(csr_read<GMEMU_CSR_MREASON>()),
+            static_cast<uint8_t>(csr_read<GMEMU_CSR_MTYPE>())};
 }
 
 void wait_for_interrupt() { asm volatile("wfi" : : : "memory"); }

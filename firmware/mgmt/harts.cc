@@ -121,6 +121,7 @@ HartHalt HartPool::halt_cause(unsigned hart) const
     halt.tval = read(hart, GMEMU_H_TVAL);
     halt.reason = static_cast<uint8_t>(read(hart, GMEMU_H_REASON));
     halt.access = static_cast<uint8_t>(read(hart, GMEMU_H_ACCESS));
+    halt.type = static_cast<uint8_t>(read(hart, GMEMU_H_TYPE));
     return halt;
 }
 

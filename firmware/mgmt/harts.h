@@ -15,6 +15,7 @@ struct HartHalt {
     uint64_t tval;
     uint8_t reason;
     uint8_t access;
+    uint8_t type; // of the fault
 };
 
 class HartPool {

@@ -379,6 +379,7 @@ bool Processor::check(Queue &queue, hal::Outcome outcome, Queue::Resume resume, 
     error.u.queue_error.va = cancel.va;
     error.u.queue_error.access = cancel.access;
     error.u.queue_error.reason = cancel.reason;
+    error.u.queue_error.type = cancel.type;
     fail(queue, error);
     return false;
 }
@@ -418,6 +419,7 @@ void Processor::fail_hart(Queue &queue, const Slot &slot, unsigned hart, const H
         report.code = GMEMU_QERR_MEMORY_FAULT;
         report.access = halt.access;
         report.reason = halt.reason;
+        report.type = halt.type;
         break;
     case GMEMU_HCAUSE_ILLEGAL:
         report.code = GMEMU_QERR_ILLEGAL_INSTRUCTION;

@@ -252,7 +252,7 @@ fw::hal::Outcome FakeMachine::access(uint64_t va, size_t bytes, uint8_t kind)
     switch (target.state) {
     case Page::State::present: return fw::hal::Outcome::ok;
     case Page::State::faults: faults.push_back(va); return fw::hal::Outcome::pending;
-    case Page::State::cancelled: cancel = {va, kind, target.reason}; return fw::hal::Outcome::cancelled;
+    case Page::State::cancelled: cancel = {va, kind, target.reason, GMEMU_FAULT_PTE}; return fw::hal::Outcome::cancelled;
     }
     return fw::hal::Outcome::ok;
 }

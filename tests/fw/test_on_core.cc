@@ -109,6 +109,7 @@ TEST_CASE("a cancelled fault is the queue's error, other queues go on", "[core]"
     CHECK(error->u.queue_error.va == d.va(page + 2));
     CHECK(error->u.queue_error.access == GMEMU_ACCESS_WRITE);
     CHECK(error->u.queue_error.reason == GMEMU_REASON_PERM);
+    CHECK(error->u.queue_error.type <= GMEMU_FAULT_PDE);
     CHECK(error->u.queue_error.hart < 4);
     CHECK(error->u.queue_error.packet == 0);
     CHECK(page[2] == 0);
@@ -133,6 +134,44 @@ TEST_CASE("a ring that is not there is the queue processor's error", "[core]")
     CHECK(error->u.queue_error.hart == 0xff);
     CHECK(error->u.queue_error.reason == GMEMU_REASON_UNMAPPED);
     CHECK(error->u.queue_error.va / 64 == d.va(queue.signal()) / 64);
+}
+
+TEST_CASE("a hart's fault that is not replayable is the queue's error", "[core]")
+{
+    Device d;
+    Rig::Queue queue(d, 0);
+    auto *word = d.allocate_array<uint64_t>(1);
+
+    d.write(GMEMU_REG_FAULT_ENGINES, GMEMU_FAULT_ENGINES_ALL & ~(1u << GMEMU_ENGINE_HART));
+    queue.launch(d.tests.at("store_at"), access_args{d.on_device(word), nullptr, 7}, 1);
+    const auto error = d.wait_error(0);
+    REQUIRE(error);
+    CHECK(error->u.queue_error.code == GMEMU_QERR_MEMORY_FAULT);
+    CHECK(error->u.queue_error.reason == GMEMU_REASON_NONREPLAYABLE);
+    CHECK(error->u.queue_error.hart < 4);
+    CHECK(error->u.queue_error.type <= GMEMU_FAULT_PDE);
+    // Nothing is mapped before it is asked for, so the first fetch is what fails.
+    CHECK(error->u.queue_error.access == GMEMU_ACCESS_EXEC);
+    CHECK(error->u.queue_error.va / 4096 == d.tests.at("store_at") / 4096);
+    CHECK(*word == 0);
+}
+
+TEST_CASE("a queue processor's fault that is not replayable is the queue's error", "[core]")
+{
+    Device d;
+    Rig::Queue queue(d, 9);
+    gmemu_aql_barrier packet = {};
+
+    packet.header = GMEMU_AQL_BARRIER_AND;
+    d.write(GMEMU_REG_FAULT_ENGINES, GMEMU_FAULT_ENGINES_ALL & ~(1u << GMEMU_ENGINE_QP));
+    queue.submit(&packet);
+    const auto error = d.wait_error(9);
+    REQUIRE(error);
+    CHECK(error->u.queue_error.code == GMEMU_QERR_MEMORY_FAULT);
+    CHECK(error->u.queue_error.reason == GMEMU_REASON_NONREPLAYABLE);
+    CHECK(error->u.queue_error.hart == 0xff);
+    CHECK(error->u.queue_error.access == GMEMU_ACCESS_READ);
+    CHECK(error->u.queue_error.type <= GMEMU_FAULT_PDE);
 }
 
 TEST_CASE("kernels that end badly", "[core]")
