@@ -446,10 +446,6 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
     const char *reason = NULL;
     sigset_t signals;
 
-    if (!s->replayable) {
-        error_setg(errp, "gmemu: replayable=off is not implemented; leave it on");
-        return false;
-    }
     if (!gmemu_parse_check(s->check, &config.check, errp)) {
         return false;
     }

@@ -135,6 +135,13 @@ TEST_CASE("defaults are four cores, 256 MiB and a checker that logs", "[register
     CHECK(m.reg32(GMEMU_REG_CHECK_MODE) == GMEMU_CHECK_LOG);
 }
 
+TEST_CASE("replayable=off", "[properties]")
+{
+    Machine m("gmemu,replayable=off");
+    CHECK((m.reg64(GMEMU_REG_CAPS) & GMEMU_CAP_REPLAYABLE) == 0);
+    CHECK(m.reg32(GMEMU_REG_FAULT_ENGINES) == 0);
+}
+
 TEST_CASE("bad properties are refused with a reason", "[properties]")
 {
     const auto [device, text] = GENERATE(table<std::string, std::string>({
@@ -143,7 +150,6 @@ TEST_CASE("bad properties are refused with a reason", "[properties]")
         {"gmemu,dram=3M", "2 MiB"},
         {"gmemu,check=maybe", "check"},
         {"gmemu,coherent=on,dram=48M", "power of two"},
-        {"gmemu,replayable=off", "replayable"},
     }));
     const StartFailure failure = expect_refusal(device);
 
