@@ -64,6 +64,7 @@ void Firmware::poll()
         receive();
         finish_destroys();
         notify();
+        finish_stops();
         mailbox_.flush();
         if (!pending && !more)
             return;
@@ -113,6 +114,10 @@ bool Firmware::handle(const gmemu_msg &message)
         return true;
     }
     case GMEMU_MSG_CTX_DESTROY: return destroy_context(message);
+    case GMEMU_MSG_QUEUE_STOP:
+        if (const uint32_t status = stop_queue(message))
+            acknowledge(message.seq, status);
+        return true;
     default: acknowledge(message.seq, GMEMU_FW_EINVAL); return true;
     }
 }
@@ -175,6 +180,47 @@ bool Firmware::destroy_context(const gmemu_msg &message)
     return true;
 }
 
+// What cannot be stopped is answered at once, the rest when it is at rest.
+uint32_t Firmware::stop_queue(const gmemu_msg &message)
+{
+    const uint32_t id = message.u.queue.queue;
+
+    if (id >= GMEMU_MAX_QUEUES)
+        return GMEMU_FW_ENOENT;
+    Queue &queue = processor_.queue(id);
+    // A queue that has failed does not come to rest; its error is on its way.
+    if (queue.state != Queue::State::active || queue.ctx != message.u.queue.ctx)
+        return GMEMU_FW_ENOENT;
+    if (queue.stopping)
+        return GMEMU_FW_EBUSY;
+    processor_.stop(queue, message.seq);
+    return GMEMU_FW_OK;
+}
+
+// After notify(): the host hears of the packets before it hears of the end.
+void Firmware::finish_stops()
+{
+    QueueSet waiting;
+    QueueSet &stopping = processor_.stopping;
+
+    for (unsigned id = stopping.take(); id != QueueSet::none; id = stopping.take()) {
+        Queue &queue = processor_.queue(id);
+        const bool failed = queue.state != Queue::State::active;
+
+        if (!queue.stopping)
+            continue; // destroyed, and its number used again
+        if ((!failed && !Processor::at_rest(queue)) || processor_.completed.test(id) || !mailbox_.can_send()) {
+            waiting.set(id);
+            continue;
+        }
+        queue.stopping = false;
+        acknowledge(queue.stop_seq, failed ? GMEMU_FW_ENOENT : GMEMU_FW_OK, queue.read_index);
+        if (!failed)
+            processor_.release(queue);
+    }
+    stopping = waiting;
+}
+
 void Firmware::finish_destroys()
 {
     QueueSet waiting;
@@ -217,7 +263,7 @@ void Firmware::notify()
         mailbox_.send(processor_.queue(processor_.failed.take()).error);
 }
 
-void Firmware::acknowledge(uint32_t seq, uint32_t status)
+void Firmware::acknowledge(uint32_t seq, uint32_t status, uint64_t read_index)
 {
     gmemu_msg message = {};
 
@@ -226,6 +272,7 @@ void Firmware::acknowledge(uint32_t seq, uint32_t status)
     message.u.ack.status = status;
     message.u.ack.fw_version = FW_VERSION;
     message.u.ack.cores = processor_.harts().cores();
+    message.u.ack.read_index = read_index;
     mailbox_.send(message);
 }
 

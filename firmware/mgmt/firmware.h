@@ -24,9 +24,11 @@ private:
     uint32_t create_queue(const gmemu_msg &message);
     bool has_queues(uint32_t ctx);
     bool destroy_context(const gmemu_msg &message);
+    uint32_t stop_queue(const gmemu_msg &message);
     void finish_destroys();
+    void finish_stops();
     void notify();
-    void acknowledge(uint32_t seq, uint32_t status);
+    void acknowledge(uint32_t seq, uint32_t status, uint64_t read_index = 0);
 
     // CTX_DESTROY messages whose queues are still draining.
     struct ContextDestroy {

@@ -43,6 +43,7 @@ void Processor::activate(uint16_t id, const gmemu_msg &create)
     queue.index_va = args.index_va;
     queue.scratch_va = args.scratch_va;
     queue.scratch_size = args.scratch_size;
+    queue.read_index = queue.next_index = args.first_index;
 }
 
 void Processor::destroy(Queue &queue)
@@ -58,6 +59,26 @@ void Processor::destroy(Queue &queue)
     hal::mmio_write(GMEMU_M_QP_FORGET, queue.id);
     if (drained(queue))
         idle_draining.set(queue.id);
+}
+
+// What has been started is finished. A packet that only waits is as good as not read.
+void Processor::stop(Queue &queue, uint32_t seq)
+{
+    queue.stopping = true;
+    queue.stop_seq = seq;
+    if (queue.next_index != queue.read_index &&
+        queue.slot(queue.next_index - 1).state == Slot::State::waiting)
+        queue.next_index--;
+    depending_.clear(queue.id);
+    stopping.set(queue.id);
+}
+
+void Processor::release(Queue &queue)
+{
+    queue.state = Queue::State::free;
+    ready_.clear(queue.id);
+    issuable_.clear(queue.id);
+    depending_.clear(queue.id);
 }
 
 void Processor::doorbells()
@@ -220,7 +241,7 @@ Processor::Progress Processor::fetch(Queue &queue)
         if (last.packet.is_barrier_packet() && last.state != Slot::State::done)
             return Progress::none;
     }
-    if (queue.next_index - queue.read_index == queue.window())
+    if (queue.next_index - queue.read_index == queue.window() || queue.stopping)
         return Progress::none;
 
     const uint64_t va = queue.packet_va(queue.next_index);

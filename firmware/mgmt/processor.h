@@ -22,6 +22,11 @@ public:
     // Kill its harts; drained() of the queue tells when it is over.
     void destroy(Queue &queue);
     static bool drained(const Queue &queue) { return queue.harts == 0; }
+    // Read no more packets; at_rest() tells when those that were started are retired.
+    void stop(Queue &queue, uint32_t seq);
+    static bool at_rest(const Queue &queue) { return queue.read_index == queue.next_index && !queue.parked; }
+    // The queue is at rest and its number may be used again.
+    void release(Queue &queue);
 
     // Events.
     void doorbells();
@@ -35,6 +40,7 @@ public:
     QueueSet completed;     // COMPLETION
     QueueSet failed;        // QUEUE_ERROR: Queue::error
     QueueSet idle_draining; // draining queues whose last hart halted
+    QueueSet stopping;      // queues for which QUEUE_STOP waits
 
 private:
     enum class Progress : uint8_t { none, some };

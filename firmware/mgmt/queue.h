@@ -74,6 +74,8 @@ struct Queue {
     uint64_t next_index; // packets read from the ring
     bool header_cleared; // of packet read_index
     bool destroy_acked;  // no QUEUE_DESTROY waits for this queue to drain
+    bool stopping;       // no more packets are read; QUEUE_STOP is answered when none is left
+    uint32_t stop_seq;
     uint32_t destroy_seq;
     gmemu_msg error; // while the error set of Notices has this queue
     Slot slots[max_window];

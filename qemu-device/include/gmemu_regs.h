@@ -413,6 +413,7 @@ enum gmemu_msg_type {
 	GMEMU_MSG_QUEUE_DESTROY = 3, /* queue: harts are stopped, then ACK */
 	GMEMU_MSG_CTX_DESTROY = 4, /* ctx: as QUEUE_DESTROY for all queues of the context */
 	GMEMU_MSG_PING = 5,
+	GMEMU_MSG_QUEUE_STOP = 6, /* queue: what has been begun is finished, then the queue is gone and ACK */
 	/* the same, with GMEMU_CAP_PEER; each is answered by PEER_ACK with the same seq */
 	GMEMU_MSG_PEER_CTX_CREATE = 16, /* peer.ctx: an empty address space; peer_ack.root */
 	GMEMU_MSG_PEER_CTX_DESTROY = 17, /* peer.ctx: and all it holds; it has no queues any more */
@@ -476,6 +477,7 @@ enum gmemu_queue_error_code {
 	GMEMU_QERR_ABORT = 5, /* the kernel called abort; arg: its code */
 	GMEMU_QERR_BAD_PACKET = 6, /* va: the packet's address; arg: what is wrong, GMEMU_PKT_* */
 	GMEMU_QERR_HART = 7, /* hart failed */
+	GMEMU_QERR_RESET = 8, /* not by the firmware: the driver's, for a queue that a reset ended */
 };
 
 struct gmemu_msg {
@@ -495,6 +497,7 @@ struct gmemu_msg {
 			uint64_t scratch_size; /* bytes per hart, multiple of 16: the kernel's stack */
 			uint32_t ring_log2; /* log2 of the number of packets, 1..16 */
 			uint32_t flags; /* 0 */
+			uint64_t first_index; /* of the first packet to read, and of read_index */
 		} queue_create;
 		struct {
 			uint32_t queue;
@@ -504,6 +507,8 @@ struct gmemu_msg {
 			uint32_t status; /* enum gmemu_fw_result */
 			uint32_t fw_version; /* for HELLO */
 			uint32_t cores; /* for HELLO */
+			uint32_t reserved;
+			uint64_t read_index; /* for QUEUE_STOP: packets retired */
 		} ack;
 		struct {
 			uint32_t ctx;

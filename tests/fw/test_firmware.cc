@@ -582,6 +582,75 @@ TEST_CASE("destroying a queue waits until its harts have halted", "[firmware]")
     CHECK(b.read_index(0) == 1);
 }
 
+TEST_CASE("a queue that is stopped finishes what it has begun, and can go on later", "[firmware]")
+{
+    Bench b(1);
+    gmemu_msg stop = Bench::message(GMEMU_MSG_QUEUE_STOP);
+    stop.u.queue = {0, 1};
+
+    b.create(0, 1);
+    b.set_signal(0, 1);
+    b.set_signal(1, 1);
+    b.submit_dispatch(0, 2, Bench::signal(0));
+    b.submit_dispatch(0, 1, Bench::signal(1), true); // read, but waits for the first
+    b.fw->poll();
+    REQUIRE(b.machine.running() == 1);
+    stop.seq = 77;
+    b.machine.host_send(stop);
+    b.fw->poll();
+    CHECK_FALSE(b.received(GMEMU_MSG_ACK));
+    CHECK(b.machine.finish_all(*b.fw) == 2); // both work-groups of the first, none of the second
+    CHECK(b.signal_value(0) == 0);
+    CHECK(b.signal_value(1) == 1);
+    CHECK(b.received(GMEMU_MSG_COMPLETION));
+    const auto ack = b.received(GMEMU_MSG_ACK);
+    REQUIRE(ack);
+    CHECK(ack->seq == 77);
+    CHECK(ack->u.ack.status == GMEMU_FW_OK);
+    CHECK(ack->u.ack.read_index == 1);
+    CHECK(b.call(stop) == GMEMU_FW_ENOENT);
+
+    gmemu_msg again = Bench::create_message(0, 1);
+    again.u.queue_create.first_index = 1;
+    REQUIRE(b.call(again) == GMEMU_FW_OK);
+    b.machine.doorbell(0);
+    b.fw->poll();
+    CHECK(b.machine.finish_all(*b.fw) == 1);
+    CHECK(b.signal_value(1) == 0);
+    CHECK(b.read_index(0) == 2);
+}
+
+TEST_CASE("stopping an idle queue is answered at once, a failed one refused", "[firmware]")
+{
+    Bench b(1);
+    gmemu_msg stop = Bench::message(GMEMU_MSG_QUEUE_STOP);
+
+    b.create(0, 1);
+    stop.u.queue = {0, 2};
+    CHECK(b.call(stop) == GMEMU_FW_ENOENT);
+    stop.u.queue = {GMEMU_MAX_QUEUES, 1};
+    CHECK(b.call(stop) == GMEMU_FW_ENOENT);
+    stop.u.queue = {0, 1};
+    CHECK(b.call(stop) == GMEMU_FW_OK);
+
+    // One that fails while it comes to rest, and one that is destroyed.
+    b.create(1, 1);
+    b.submit_dispatch(1, 1);
+    b.fw->poll();
+    stop.u.queue = {1, 1};
+    stop.seq = 78;
+    b.machine.host_send(stop);
+    b.fw->poll();
+    CHECK(b.call(stop) == GMEMU_FW_EBUSY);
+    b.machine.halt(0, GMEMU_HCAUSE_ILLEGAL);
+    b.fw->poll();
+    CHECK(b.received(GMEMU_MSG_QUEUE_ERROR));
+    const auto refused = b.received(GMEMU_MSG_ACK);
+    REQUIRE(refused);
+    CHECK(refused->seq == 78);
+    CHECK(refused->u.ack.status == GMEMU_FW_ENOENT);
+}
+
 TEST_CASE("destroying a context takes all its queues", "[firmware]")
 {
     Bench b(3);
