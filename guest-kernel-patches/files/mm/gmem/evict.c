@@ -29,21 +29,24 @@ static void gm_release_dst(struct gm_migration *m, unsigned int nr)
 	}
 }
 
-/* Returns how many pages went home. */
-static unsigned int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
-				   bool pinned_too)
+/* @moved: Out, how many pages went home. Returns what the copy returned. */
+static int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
+			  bool pinned_too, unsigned int *moved)
 {
 	struct gm_dev *dev = hnode->dev;
-	unsigned int i, moved = 0, used = 0;
 	struct gm_migration *m;
+	unsigned int i, used = 0;
+	int ret;
 
+	*moved = 0;
 	m = gm_migration_alloc();
 	migrate_device_range(m->src, pfn, GM_BLOCK_PAGES);
 	for (i = 0; i < GM_BLOCK_PAGES && !pinned_too; i++)
 		if (m->src[i] && gm_hnode_page_pinned(pfn_to_page(pfn + i)))
 			m->src[i] &= ~MIGRATE_PFN_MIGRATE;
 	gm_alloc_host_pages(m, GM_BLOCK_PAGES, NULL, 0);
-	if (gm_copy_to_host(dev, m, GM_BLOCK_PAGES))
+	ret = gm_copy_to_host(dev, m, GM_BLOCK_PAGES);
+	if (ret)
 		gm_release_dst(m, GM_BLOCK_PAGES);
 	migrate_device_pages(m->src, m->dst, GM_BLOCK_PAGES);
 	for (i = 0; i < GM_BLOCK_PAGES; i++) {
@@ -51,21 +54,22 @@ static unsigned int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
 			continue;
 		used++;
 		if (m->dst[i] && (m->src[i] & MIGRATE_PFN_MIGRATE))
-			moved++;
+			(*moved)++;
 	}
 	migrate_device_finalize(m->src, m->dst, GM_BLOCK_PAGES);
 	trace_gmem_evict(dev->id, gm_page_device_addr(pfn_to_page(pfn)), used,
-			 moved);
+			 *moved);
 	gm_migration_free(m);
-	return moved;
+	return ret;
 }
 
-/* Evict one chunk. */
+/* Evict one chunk. Returns how many pages went home. */
 static unsigned int gm_evict_chunk(struct gm_hnode *hnode, unsigned long pfn,
 				   struct gm_context *ctx, bool background)
 {
-	unsigned int moved = gm_evict_pages(hnode, pfn, false);
+	unsigned int moved;
 
+	gm_evict_pages(hnode, pfn, false, &moved);
 	gm_hnode_count_evicted(hnode, moved, background);
 	if (ctx) {
 		gm_count(ctx, pages_evicted, moved);
@@ -138,17 +142,21 @@ int __init gm_evict_init(void)
 	return gm_evict_wq ? 0 : -ENOMEM;
 }
 
-/* Bring home whatever can be brought home. */
-void gm_evict_hnode(struct gm_hnode *hnode)
+/* Bring home whatever can be brought home; GM_RET_NODEV: the device is gone. */
+int gm_evict_hnode(struct gm_hnode *hnode)
 {
 	unsigned long pfn = PHYS_PFN(hnode->pgmap.range.start);
+	unsigned int moved;
 	unsigned long i;
+	int ret;
 
 	for (i = 0; i < hnode->nr_chunks; i++) {
-		gm_hnode_count_evicted(hnode,
-				       gm_evict_pages(hnode, pfn +
-						      i * GM_BLOCK_PAGES, true),
-				       false);
+		ret = gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES, true,
+				     &moved);
+		gm_hnode_count_evicted(hnode, moved, false);
+		if (ret == GM_RET_NODEV)
+			return ret;
 		cond_resched();
 	}
+	return GM_RET_SUCCESS;
 }

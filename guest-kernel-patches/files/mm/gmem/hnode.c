@@ -682,6 +682,22 @@ err_put:
 }
 EXPORT_SYMBOL_GPL(gm_dev_register_physmem);
 
+/* The device forgets all it maps; what is still there is mapped again on demand. */
+static void gm_dev_unmap(struct gm_dev *dev)
+{
+	struct gm_context *ctx;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(ctx, &dev->gm_ctx_list, gm_dev_link) {
+		struct gm_as *as = ctx->as;
+
+		mutex_lock(&as->map_lock);
+		gm_unmap_range(ctx, as->start_va, as->end_va);
+		mutex_unlock(&as->map_lock);
+	}
+	mutex_unlock(&dev->lock);
+}
+
 /**
  * gm_dev_unregister_physmem - take memory of a device away from Linux
  * @dev: The device.
@@ -690,7 +706,8 @@ EXPORT_SYMBOL_GPL(gm_dev_register_physmem);
  * The content of used pages is brought home. What cannot be brought home,
  * because the device does not copy any more, is lost: the CPU gets SIGBUS for
  * it. Never waits for long: the struct pages of such pages stay until their
- * owners exit.
+ * owners exit. Contexts may stay attached; none of them maps the memory when
+ * this returns, so it may be registered again, for others.
  *
  * Context: May sleep.
  */
@@ -721,7 +738,9 @@ void gm_dev_unregister_physmem(struct gm_dev *dev, unsigned int nid)
 	for (tries = 0; tries < GM_UNREGISTER_TRIES && !empty; tries++) {
 		if (tries)
 			msleep(GM_UNREGISTER_DELAY_MS);
-		gm_evict_hnode(hnode);
+		/* Gone for good: trying again is of no use. */
+		if (gm_evict_hnode(hnode) == GM_RET_NODEV)
+			tries = GM_UNREGISTER_TRIES;
 		spin_lock(&gm_page_lock);
 		empty = hnode->nr_free == hnode->nr_pages;
 		spin_unlock(&gm_page_lock);
@@ -746,6 +765,7 @@ void gm_dev_unregister_physmem(struct gm_dev *dev, unsigned int nid)
 		gm_hnode_teardown(hnode);
 		return;
 	}
+	gm_dev_unmap(dev);
 	pr_err("hnode%u: %lu pages could not be brought home\n", nid,
 	       hnode->nr_pages - hnode->nr_free);
 }

@@ -244,7 +244,7 @@ int gm_evict_init(void);
 void gm_evict_wake(struct gm_hnode *hnode);
 void gm_evict_work(struct work_struct *work);
 bool gm_evict(struct gm_dev *dev, unsigned long nr_pages);
-void gm_evict_hnode(struct gm_hnode *hnode);
+int gm_evict_hnode(struct gm_hnode *hnode);
 
 /* policy.c */
 struct gm_window gm_policy_window(const unsigned long *resident,
