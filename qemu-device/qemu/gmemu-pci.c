@@ -24,9 +24,11 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "exec/memory.h"
+#include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
 #include "hw/qdev-properties.h"
 #include "migration/blocker.h"
 #include "system/runstate.h"
@@ -34,6 +36,9 @@
 #include "gmemu_regs.h"
 
 #define TYPE_GMEMU "gmemu"
+
+/* Extended capabilities */
+#define GMEMU_AER_OFFSET PCI_CONFIG_SPACE_SIZE
 OBJECT_DECLARE_SIMPLE_TYPE(GmemuState, GMEMU)
 
 /* A vIOMMU window of our address space, watched for invalidations. */
@@ -68,9 +73,11 @@ struct GmemuState {
     MemoryRegion bar0;
     MemoryRegion bar2; /* local DRAM, with coherent=on */
     QEMUBH *msix_bh;
+    MSITriggerFunc *msi_trigger; /* PCI's */
     uint32_t msix_pending; /* one bit per vector, atomic */
     bool bus_master; /* as last told to the core */
     bool quiesced; /* because the VM is stopped */
+    bool asleep; /* in D3hot, likewise quiesced */
     VMChangeStateEntry *run_state;
     Error *migration_blocker;
     MemoryListener listener;
@@ -160,6 +167,30 @@ static void gmemu_msix_bh(void *opaque)
         pending &= pending - 1;
         msix_notify(PCI_DEVICE(s), vector);
     }
+}
+
+/*
+ * A message is a write to wherever its address says, also one that PCI sends by itself when
+ * a vector is unmasked. One to the device itself would come back in the middle of a bottom
+ * half or of an access to the table; on real hardware it would not come back at all.
+ */
+static void gmemu_msi_trigger(PCIDevice *pdev, MSIMessage message)
+{
+    GmemuState *s = GMEMU(pdev);
+    hwaddr offset, len = sizeof(message.data);
+    MemoryRegion *mr;
+
+    WITH_RCU_READ_LOCK_GUARD() {
+        mr = address_space_translate(&pdev->bus_master_as, message.address, &offset, &len, true,
+                                     MEMTXATTRS_UNSPECIFIED);
+        if (mr->owner == OBJECT(s)) {
+            qemu_log_mask(LOG_GUEST_ERROR,
+                          "gmemu: an MSI-X message to 0x%" PRIx64 ", which is the device itself, "
+                          "is not sent\n", message.address);
+            return;
+        }
+    }
+    s->msi_trigger(pdev, message);
 }
 
 static void gmemu_log(void *opaque, enum gmemu_log_level level, const char *text)
@@ -369,10 +400,33 @@ static void gmemu_update_bus_master(GmemuState *s)
     }
 }
 
+/*
+ * In D3hot all stands still and keeps its state (No_Soft_Reset); PCI has taken the BARs
+ * off the bus. No interrupt is sent, either: whoever would cause one is stopped.
+ */
+static void gmemu_update_power(GmemuState *s)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+    bool asleep = pci_get_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL) &
+                  PCI_PM_CTRL_STATE_MASK;
+
+    if (asleep == s->asleep) {
+        return;
+    }
+    s->asleep = asleep;
+    if (asleep) {
+        WITHOUT_BQL(gmemu_core_quiesce(s->core));
+    } else {
+        gmemu_core_resume(s->core);
+    }
+}
+
 static void gmemu_config_write(PCIDevice *pdev, uint32_t addr, uint32_t value, int len)
 {
     pci_default_write_config(pdev, addr, value, len);
     pcie_cap_flr_write_config(pdev, addr, value, len);
+    pcie_aer_write_config(pdev, addr, value, len);
+    gmemu_update_power(GMEMU(pdev));
     gmemu_update_bus_master(GMEMU(pdev));
 }
 
@@ -382,6 +436,11 @@ static void gmemu_reset(DeviceState *dev)
     GmemuState *s = GMEMU(dev);
 
     WITHOUT_BQL(gmemu_core_reset(s->core));
+    pcie_cap_deverr_reset(PCI_DEVICE(s));
+    /* To D0, which PCI leaves to the device. */
+    pci_word_test_and_clear_mask(PCI_DEVICE(s)->config + PCI_DEVICE(s)->pm_cap + PCI_PM_CTRL,
+                                 PCI_PM_CTRL_STATE_MASK);
+    gmemu_update_power(s);
     /* Threads that raised one of these have stopped; a new life starts without it. */
     qatomic_set(&s->msix_pending, 0);
     msix_reset(PCI_DEVICE(s));
@@ -484,12 +543,22 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     if (pci_pm_init(pdev, 0, errp) < 0) {
         return;
     }
+    pci_set_word(pdev->config + pdev->pm_cap + PCI_PM_PMC, 3); /* version 1.2, no PME */
+    pci_set_word(pdev->config + pdev->pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
+    pci_set_word(pdev->wmask + pdev->pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
     if (pcie_endpoint_cap_init(pdev, 0) < 0) {
         error_setg(errp, "gmemu: no room for the PCI Express capability");
         return;
     }
     pcie_cap_flr_init(pdev);
+    pcie_cap_deverr_init(pdev);
+    if (pcie_aer_init(pdev, PCI_ERR_VER, GMEMU_AER_OFFSET, PCI_ERR_SIZEOF, errp) < 0) {
+        pcie_cap_exit(pdev);
+        return;
+    }
     if (msix_init_exclusive_bar(pdev, GMEMU_NUM_VECTORS, GMEMU_BAR_MSIX, errp)) {
+        pcie_aer_exit(pdev);
+        pcie_cap_exit(pdev);
         return;
     }
     for (unsigned int vector = 0; vector < GMEMU_NUM_VECTORS; vector++) {
@@ -500,6 +569,8 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
         goto no_blocker;
     }
+    s->msi_trigger = pdev->msi_trigger;
+    pdev->msi_trigger = gmemu_msi_trigger;
     s->msix_bh = qemu_bh_new_guarded(gmemu_msix_bh, s, &DEVICE(s)->mem_reentrancy_guard);
     if (!gmemu_create_core(s, errp)) {
         goto no_core;
@@ -508,7 +579,7 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     memory_region_init_io(&s->bar0, OBJECT(s), &gmemu_mmio_ops, s, "gmemu-regs", GMEMU_BAR0_SIZE);
     /*
      * The guard takes an access by a second CPU, while the BQL is dropped for the first,
-     * for a device that accesses itself. DMA to MMIO is impossible here anyway.
+     * for a device that accesses itself. Neither DMA nor an MSI-X message does that here.
      */
     s->bar0.disable_reentrancy_guard = true;
     pci_register_bar(pdev, GMEMU_BAR_REGS,
@@ -541,6 +612,7 @@ no_core:
     migrate_del_blocker(&s->migration_blocker);
 no_blocker:
     msix_uninit_exclusive_bar(pdev);
+    pcie_aer_exit(pdev);
     pcie_cap_exit(pdev);
 }
 
@@ -557,6 +629,7 @@ static void gmemu_exit(PCIDevice *pdev)
     qemu_bh_delete(s->msix_bh);
     migrate_del_blocker(&s->migration_blocker);
     msix_uninit_exclusive_bar(pdev);
+    pcie_aer_exit(pdev);
     pcie_cap_exit(pdev);
 }
 

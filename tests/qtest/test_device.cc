@@ -254,6 +254,33 @@ TEST_CASE("a masked vector stays pending until it is unmasked", "[msix]")
     CHECK(eventually([&] { return m.read(kMessage + 4 * GMEMU_VEC_COMPLETION, 4) == 0xbeef; }));
 }
 
+TEST_CASE("an MSI-X message does not reach the device's own registers", "[msix]")
+{
+    const uint64_t entry = Machine::kBar4 + 16 * GMEMU_VEC_COMPLETION;
+    const bool masked = GENERATE(false, true);
+    Machine m;
+
+    m.enable();
+    set_vector(m, GMEMU_VEC_COMPLETION, 0x1234);
+    m.write(entry, Machine::kBar0 + GMEMU_REG_INV_CTX, 4);
+    m.write(entry + 12, masked, 4);
+    enable_msix(m);
+    CopyRing ring(m);
+    const uint64_t pba = Machine::kBar4 + (m.config_read(m.find_capability(kCapMsix) + 8, 4) & ~7u);
+
+    REQUIRE(ring.finish(GMEMU_COPY_IRQ) == 0);
+    if (masked) {
+        /* What was pending is sent by PCI itself. */
+        REQUIRE(eventually([&] { return m.read(pba, 8) != 0; }));
+        m.write(entry + 12, 0, 4);
+    }
+    /* A message after it arrives: that one is not just late. */
+    m.write(entry, kMessage, 4);
+    REQUIRE(ring.finish(GMEMU_COPY_IRQ) == 0);
+    CHECK(eventually([&] { return m.read(kMessage, 4) == 0x1234; }));
+    CHECK(m.reg32(GMEMU_REG_INV_CTX) == 0);
+}
+
 TEST_CASE("without bus mastering there is no DMA", "[dma]")
 {
     Machine m;
