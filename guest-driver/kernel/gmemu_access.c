@@ -77,7 +77,7 @@ irqreturn_t gmemu_access_thread(int irq, void *data)
 	struct gmemu_access *access = &gdev->access;
 	bool more = true;
 
-	while (more && !gmemu_is_lost(gdev)) {
+	while (more && !gmemu_is_down(gdev)) {
 		mutex_lock(&access->lock);
 		more = access->threshold && gmemu_access_next(gdev);
 		/* Releases the entry, and arms the interrupt. */
@@ -87,6 +87,23 @@ irqreturn_t gmemu_access_thread(int irq, void *data)
 		cond_resched();
 	}
 	return IRQ_HANDLED;
+}
+
+/* Tell the device how to count; the lock is held. */
+static void gmemu_access_apply(struct gmemu_device *gdev)
+{
+	struct gmemu_access *access = &gdev->access;
+
+	gmemu_write(gdev, GMEMU_REG_ACNT_CTRL, 0);
+	if (!access->threshold)
+		return;
+	memset(access->mem.cpu, 0, access->mem.size);
+	access->get = 0;
+	gmemu_write64(gdev, GMEMU_REG_ACNT_BASE, access->mem.bus);
+	gmemu_write(gdev, GMEMU_REG_ACNT_SIZE_LOG2, GMEMU_ACCESS_RING_LOG2);
+	gmemu_write(gdev, GMEMU_REG_ACNT_GRANULE_LOG2, PMD_SHIFT);
+	gmemu_write(gdev, GMEMU_REG_ACNT_THRESHOLD, access->threshold);
+	gmemu_write(gdev, GMEMU_REG_ACNT_CTRL, GMEMU_ACNT_CTRL_ENABLE);
 }
 
 /**
@@ -106,17 +123,10 @@ int gmemu_access_set(struct gmemu_device *gdev, u32 threshold)
 		return threshold ? -EOPNOTSUPP : 0;
 
 	mutex_lock(&access->lock);
-	gmemu_write(gdev, GMEMU_REG_ACNT_CTRL, 0);
 	access->threshold = threshold;
-	if (threshold) {
-		memset(access->mem.cpu, 0, access->mem.size);
-		access->get = 0;
-		gmemu_write64(gdev, GMEMU_REG_ACNT_BASE, access->mem.bus);
-		gmemu_write(gdev, GMEMU_REG_ACNT_SIZE_LOG2, GMEMU_ACCESS_RING_LOG2);
-		gmemu_write(gdev, GMEMU_REG_ACNT_GRANULE_LOG2, PMD_SHIFT);
-		gmemu_write(gdev, GMEMU_REG_ACNT_THRESHOLD, threshold);
-		gmemu_write(gdev, GMEMU_REG_ACNT_CTRL, GMEMU_ACNT_CTRL_ENABLE);
-	}
+	/* While the driver is loaded the device is still down: gmemu_access_start() tells it. */
+	if (!gmemu_is_down(gdev))
+		gmemu_access_apply(gdev);
 	mutex_unlock(&access->lock);
 	return 0;
 }
@@ -131,13 +141,13 @@ void gmemu_access_forget(struct gmemu_device *gdev, u32 ctx)
 	struct gmemu_access *access = &gdev->access;
 
 	mutex_lock(&access->lock);
-	if (access->threshold && !gmemu_is_lost(gdev))
+	if (access->threshold && !gmemu_is_down(gdev))
 		gmemu_access_clear(gdev, GMEMU_ACNT_CMD_CLEAR_CTX, ctx, 0);
 	mutex_unlock(&access->lock);
 }
 
 /**
- * gmemu_access_init - prepare the counters, and turn them on if the user wants them
+ * gmemu_access_init - prepare the counters, to be turned on if the user wants them
  * @gdev: The device.
  *
  * Return: 0 or a negative errno.
@@ -158,6 +168,20 @@ int gmemu_access_init(struct gmemu_device *gdev)
 		dev_warn(gdev->drm.dev, "access_threshold=%u is out of range, access counters stay off\n",
 			 gmemu_access_threshold);
 	return 0;
+}
+
+/**
+ * gmemu_access_start - have a device fresh from reset count as before
+ * @gdev: The device.
+ */
+void gmemu_access_start(struct gmemu_device *gdev)
+{
+	struct gmemu_access *access = &gdev->access;
+
+	mutex_lock(&access->lock);
+	if (access->mem.cpu)
+		gmemu_access_apply(gdev);
+	mutex_unlock(&access->lock);
 }
 
 /**

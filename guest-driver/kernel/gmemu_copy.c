@@ -36,6 +36,7 @@
  * @fences: struct gmemu_copy_fence[], one for each slot, and one more.
  * @wait: Woken by the completion interrupt and when a slot becomes free.
  * @used: Slots in use; atomic bit operations.
+ * @life: For each slot, the life of the device its list was given to.
  * @put: Next descriptor to write.
  * @seq: Of the last fence.
  */
@@ -45,6 +46,7 @@ struct gmemu_copy {
 	struct gmemu_dma fences;
 	wait_queue_head_t wait;
 	DECLARE_BITMAP(used, GMEMU_COPY_SLOTS);
+	u32 life[GMEMU_COPY_SLOTS];
 	u32 put;
 	u64 seq;
 };
@@ -82,10 +84,10 @@ static int gmemu_copy_room(struct gmemu_device *gdev, struct gmemu_copy *copy, u
 		u32 get = gmemu_read(gdev, GMEMU_REG_COPY_GET);
 		u32 used = (copy->put - get) & (GMEMU_COPY_RING - 1);
 
+		if (gmemu_is_down(gdev))
+			return -ENODEV;
 		if (GMEMU_COPY_RING - 1 - used >= nr)
 			return 0;
-		if (gmemu_is_lost(gdev))
-			return -ENODEV;
 		if (ktime_after(ktime_get(), end)) {
 			gmemu_lose(gdev, "the copy engine stands still");
 			return -ENODEV;
@@ -145,6 +147,7 @@ static int gmemu_copy_submit(struct gmemu_device *gdev, const struct gm_copy *li
 		};
 		gmemu_copy_put(copy, &desc);
 	}
+	copy->life[slot] = READ_ONCE(gdev->life);
 	*seq = ++copy->seq;
 	gmemu_copy_put_fence(gdev, slot, *seq, false);
 out:
@@ -171,15 +174,19 @@ static void gmemu_copy_ask_irq(struct gmemu_device *gdev)
 static int gmemu_copy_wait_fence(struct gmemu_device *gdev, unsigned int slot, u64 seq)
 {
 	struct gmemu_copy *copy = gdev->copy;
+	u32 life = copy->life[slot];
 	u64 end = ktime_get_ns() + GMEMU_COPY_SPIN_NS;
 
 	while (!gmemu_copy_done(copy, slot, seq) && ktime_get_ns() < end)
 		cpu_relax();
 	if (!gmemu_copy_done(copy, slot, seq))
 		gmemu_copy_ask_irq(gdev);
-	wait_event_timeout(copy->wait, gmemu_copy_done(copy, slot, seq) || gmemu_is_lost(gdev),
+	wait_event_timeout(copy->wait,
+			   gmemu_copy_done(copy, slot, seq) || gmemu_is_past(gdev, life),
 			   msecs_to_jiffies(GMEMU_TIMEOUT_MS));
 	if (!gmemu_copy_done(copy, slot, seq)) {
+		if (gmemu_is_past(gdev, life))
+			return -ENODEV;
 		gmemu_lose(gdev, "a copy was not completed");
 		return -EIO;
 	}
@@ -195,7 +202,7 @@ static int gmemu_copy_wait_fence(struct gmemu_device *gdev, unsigned int slot, u
  * @nr: Their number; all but the end of a list longer than the ring is waited for.
  * @cookie: Out, for gmemu_gm_copy_wait(), which must be called once.
  *
- * Return: GM_RET_SUCCESS, GM_RET_IO, or GM_RET_NODEV if the device is lost.
+ * Return: GM_RET_SUCCESS, GM_RET_IO, or GM_RET_NODEV if the device is down.
  */
 int gmemu_gm_copy(struct gm_dev *dev, const struct gm_copy *list, unsigned int nr, u64 *cookie)
 {
@@ -205,9 +212,9 @@ int gmemu_gm_copy(struct gm_dev *dev, const struct gm_copy *list, unsigned int n
 	u64 seq = 0;
 	int ret;
 
-	wait_event(copy->wait, gmemu_copy_take_slot(copy, &slot) || gmemu_is_lost(gdev));
-	if (gmemu_is_lost(gdev))
+	if (gmemu_is_down(gdev))
 		return GM_RET_NODEV;
+	wait_event(copy->wait, gmemu_copy_take_slot(copy, &slot));
 
 	for (;;) {
 		now = min_t(unsigned int, nr, GMEMU_COPY_CHUNK);
@@ -233,7 +240,7 @@ int gmemu_gm_copy(struct gm_dev *dev, const struct gm_copy *list, unsigned int n
  * @dev: GMEM's device.
  * @cookie: From gmemu_gm_copy().
  *
- * Return: GM_RET_SUCCESS or GM_RET_IO.
+ * Return: GM_RET_SUCCESS, GM_RET_IO, or GM_RET_NODEV if the device went down.
  */
 int gmemu_gm_copy_wait(struct gm_dev *dev, u64 cookie)
 {
@@ -243,7 +250,9 @@ int gmemu_gm_copy_wait(struct gm_dev *dev, u64 cookie)
 
 	ret = gmemu_copy_wait_fence(gdev, slot, cookie >> GMEMU_COPY_SLOT_BITS);
 	gmemu_copy_free_slot(gdev->copy, slot);
-	return ret ? GM_RET_IO : GM_RET_SUCCESS;
+	if (ret)
+		return ret == -ENODEV ? GM_RET_NODEV : GM_RET_IO;
+	return GM_RET_SUCCESS;
 }
 
 irqreturn_t gmemu_copy_irq(int irq, void *data)
@@ -260,7 +269,7 @@ wait_queue_head_t *gmemu_copy_waitqueue(struct gmemu_device *gdev)
 }
 
 /**
- * gmemu_copy_init - set up the copy engine
+ * gmemu_copy_init - make the copy engine's ring
  * @gdev: The device.
  *
  * Return: 0 or a negative errno.
@@ -285,10 +294,6 @@ int gmemu_copy_init(struct gmemu_device *gdev)
 	if (ret)
 		goto free_ring;
 	gdev->copy = copy;
-
-	gmemu_write64(gdev, GMEMU_REG_COPY_BASE, copy->ring.bus);
-	gmemu_write(gdev, GMEMU_REG_COPY_SIZE_LOG2, GMEMU_COPY_RING_LOG2);
-	gmemu_write(gdev, GMEMU_REG_COPY_CTRL, GMEMU_COPY_CTRL_ENABLE);
 	return 0;
 
 free_ring:
@@ -297,6 +302,22 @@ free:
 	mutex_destroy(&copy->lock);
 	kfree(copy);
 	return ret;
+}
+
+/**
+ * gmemu_copy_start - give a device fresh from reset the copy engine's ring
+ * @gdev: The device.
+ */
+void gmemu_copy_start(struct gmemu_device *gdev)
+{
+	struct gmemu_copy *copy = gdev->copy;
+
+	mutex_lock(&copy->lock);
+	copy->put = 0;
+	gmemu_write64(gdev, GMEMU_REG_COPY_BASE, copy->ring.bus);
+	gmemu_write(gdev, GMEMU_REG_COPY_SIZE_LOG2, GMEMU_COPY_RING_LOG2);
+	gmemu_write(gdev, GMEMU_REG_COPY_CTRL, GMEMU_COPY_CTRL_ENABLE);
+	mutex_unlock(&copy->lock);
 }
 
 /**

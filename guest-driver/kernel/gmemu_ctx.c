@@ -95,7 +95,7 @@ void gmemu_context_destroy(struct gmemu_context *ctx)
 
 	lockdep_assert_held(&gfile->lock);
 
-	/* An error here lost the device, which has stopped everything as well. */
+	/* A device that is down has stopped everything as well. */
 	ret = gmemu_mbox_call(gdev, &msg, NULL);
 	if (ret && ret != -ENODEV && ret != -ENOENT)
 		gmemu_lose(gdev, "the firmware does not let go of a context");
@@ -162,13 +162,14 @@ int gmemu_ctx_create_ioctl(struct drm_device *drm, void *data, struct drm_file *
 	struct gmemu_file *gfile = file->driver_priv;
 	struct drm_gmemu_ctx_create *args = data;
 	struct gmemu_context *ctx;
-	int idx, ret = 0;
+	int idx, ret;
 
 	if (args->flags)
 		return -EINVAL;
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
-	if (!gdev->gm || !gdev->fw_version || gmemu_is_lost(gdev)) {
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
+	if (!gdev->gm || !gdev->fw_version || gmemu_is_down(gdev)) {
 		ret = -ENODEV;
 		goto exit;
 	}
@@ -183,21 +184,23 @@ int gmemu_ctx_create_ioctl(struct drm_device *drm, void *data, struct drm_file *
 	}
 	mutex_unlock(&gfile->lock);
 exit:
-	drm_dev_exit(idx);
+	gmemu_exit(gdev, idx);
 	return ret;
 }
 
 int gmemu_ctx_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
+	struct gmemu_device *gdev = to_gmemu(drm);
 	struct gmemu_file *gfile = file->driver_priv;
 	struct drm_gmemu_ctx_destroy *args = data;
 	struct gmemu_context *ctx;
-	int idx, ret = 0;
+	int idx, ret;
 
 	if (args->pad)
 		return -EINVAL;
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
 	mutex_lock(&gfile->lock);
 	ctx = gmemu_context_find(gfile, args->ctx_id);
 	if (!ctx)
@@ -207,7 +210,7 @@ int gmemu_ctx_destroy_ioctl(struct drm_device *drm, void *data, struct drm_file 
 	else
 		gmemu_context_destroy(ctx);
 	mutex_unlock(&gfile->lock);
-	drm_dev_exit(idx);
+	gmemu_exit(gdev, idx);
 	return ret;
 }
 

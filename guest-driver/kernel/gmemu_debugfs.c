@@ -25,8 +25,12 @@ static int gmemu_debugfs_device(struct seq_file *m, void *unused)
 	int idx;
 
 	seq_printf(m, "lost %d\n", gmemu_is_lost(gdev));
+	seq_printf(m, "resets %u\n", READ_ONCE(gdev->life) - 1);
+	seq_printf(m, "corrected_errors %d\n", atomic_read(&gdev->correctable));
 	if (!drm_dev_enter(&gdev->drm, &idx))
 		return 0;
+	if (gmemu_is_down(gdev))
+		goto exit;
 	seq_printf(m, "status 0x%x\n", gmemu_read(gdev, GMEMU_REG_STATUS));
 	seq_printf(m, "fw_status %u\n", gmemu_read(gdev, GMEMU_REG_FW_STATUS));
 	seq_printf(m, "timestamp_ns %llu\n", gmemu_read64(gdev, GMEMU_REG_TIMESTAMP));
@@ -38,6 +42,7 @@ static int gmemu_debugfs_device(struct seq_file *m, void *unused)
 	seq_printf(m, "copy_get %u\n", gmemu_read(gdev, GMEMU_REG_COPY_GET));
 	seq_printf(m, "copy_put %u\n", gmemu_read(gdev, GMEMU_REG_COPY_PUT));
 	seq_printf(m, "copy_bytes %llu\n", gmemu_read64(gdev, GMEMU_REG_COPY_BYTES));
+exit:
 	drm_dev_exit(idx);
 	return 0;
 }
@@ -49,12 +54,15 @@ static int gmemu_debugfs_check(struct seq_file *m, void *unused)
 
 	if (!drm_dev_enter(&gdev->drm, &idx))
 		return 0;
+	if (gmemu_is_down(gdev))
+		goto exit;
 	gmemu_note_violation(gdev);
 	seq_printf(m, "check_mode %u\n", gmemu_read(gdev, GMEMU_REG_CHECK_MODE));
 	seq_printf(m, "check_count %u\n", gmemu_read(gdev, GMEMU_REG_CHECK_COUNT));
 	seq_printf(m, "check_code %u\n", gdev->check_code);
 	seq_printf(m, "check_ctx %u\n", gdev->check_ctx);
 	seq_printf(m, "check_info 0x%llx\n", gdev->check_info);
+exit:
 	drm_dev_exit(idx);
 	return 0;
 }
@@ -119,10 +127,11 @@ static int gmemu_threshold_set(void *data, u64 value)
 
 	if (value > U32_MAX)
 		return -ERANGE;
-	if (!drm_dev_enter(&gdev->drm, &idx))
-		return -ENODEV;
-	ret = gmemu_is_lost(gdev) ? -ENODEV : gmemu_access_set(gdev, value);
-	drm_dev_exit(idx);
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
+	ret = gmemu_access_set(gdev, value);
+	gmemu_exit(gdev, idx);
 	return ret;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(gmemu_threshold_fops, gmemu_threshold_get, gmemu_threshold_set, "%llu\n");

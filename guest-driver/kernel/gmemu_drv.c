@@ -14,6 +14,7 @@
 #include <drm/drm_accel.h>
 #include <drm/drm_drv.h>
 #include <drm/drm_ioctl.h>
+#include <drm/drm_managed.h>
 #include <drm/drm_print.h>
 
 #include "gmemu_drv.h"
@@ -100,7 +101,11 @@ bool gmemu_test_skip(struct gmemu_device *gdev, unsigned int *countdown, const c
 	return true;
 }
 
-static void gmemu_wake_files(struct gmemu_device *gdev)
+/**
+ * gmemu_wake_files - have everybody who waits look again
+ * @gdev: The device.
+ */
+void gmemu_wake_files(struct gmemu_device *gdev)
 {
 	struct gmemu_file *gfile;
 
@@ -125,6 +130,9 @@ static int gmemu_reset(struct gmemu_device *gdev)
 	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_RESET);
 	while (gmemu_read(gdev, GMEMU_REG_CTRL) & GMEMU_CTRL_RESET ||
 	       !(gmemu_read(gdev, GMEMU_REG_STATUS) & GMEMU_STATUS_READY)) {
+		/* All ones: it is not on the bus. */
+		if (gmemu_read(gdev, GMEMU_REG_ID) == U32_MAX)
+			return -ENODEV;
 		if (ktime_after(ktime_get(), end))
 			return -ETIMEDOUT;
 		cpu_relax();
@@ -139,14 +147,15 @@ static int gmemu_reset(struct gmemu_device *gdev)
  *
  * Resets it, so that nothing runs and no translation is in use any more, which
  * is what GMEM relies on; what was in its DRAM is lost. All calls fail from now
- * on. Reloading the driver brings the device back. Any context that may spin.
+ * on. A reset from outside brings the device back. Any context that may spin.
  */
 void gmemu_lose(struct gmemu_device *gdev, const char *why)
 {
-	if (xchg(&gdev->lost, 1))
+	if (cmpxchg(&gdev->state, GMEMU_UP, GMEMU_LOST) != GMEMU_UP)
 		return;
-	dev_err(gdev->drm.dev, "device lost: %s; unbind and bind the driver to use it again\n",
-		why);
+	dev_err(gdev->drm.dev,
+		"device lost: %s; to use it again: echo 1 > /sys/bus/pci/devices/%s/reset\n",
+		why, dev_name(gdev->drm.dev));
 	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_RESET);
 	if (gdev->copy)
 		wake_up_all(gmemu_copy_waitqueue(gdev));
@@ -185,6 +194,12 @@ static irqreturn_t gmemu_error_thread(int irq, void *data)
 	struct gmemu_device *gdev = data;
 	u32 error = gmemu_read(gdev, GMEMU_REG_ERROR);
 
+	if (gmemu_is_down(gdev))
+		return IRQ_HANDLED;
+	if (error == U32_MAX) {
+		gmemu_lose(gdev, "it does not answer");
+		return IRQ_HANDLED;
+	}
 	gmemu_note_violation(gdev);
 	gmemu_fault_drain_nonreplayable(gdev);
 	if (error) {
@@ -219,6 +234,53 @@ static void gmemu_irq_fini(struct gmemu_device *gdev)
 	while (gdev->irqs)
 		free_irq(pci_irq_vector(pdev, --gdev->irqs), gdev);
 	pci_free_irq_vectors(pdev);
+}
+
+/**
+ * gmemu_irqs_disable - no handler runs after this
+ * @gdev: The device.
+ */
+void gmemu_irqs_disable(struct gmemu_device *gdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < gdev->irqs; i++)
+		disable_irq(pci_irq_vector(to_pci_dev(gdev->drm.dev), i));
+}
+
+/**
+ * gmemu_irqs_enable - undo gmemu_irqs_disable()
+ * @gdev: The device.
+ */
+void gmemu_irqs_enable(struct gmemu_device *gdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < gdev->irqs; i++)
+		enable_irq(pci_irq_vector(to_pci_dev(gdev->drm.dev), i));
+}
+
+/**
+ * gmemu_irqs_catch_up - look for what was to be told while interrupts were off
+ * @gdev: The device.
+ */
+void gmemu_irqs_catch_up(struct gmemu_device *gdev)
+{
+	unsigned int i, irq;
+
+	for (i = 0; i < gdev->irqs; i++) {
+		irq = pci_irq_vector(to_pci_dev(gdev->drm.dev), i);
+		if (gmemu_vectors[i].thread) {
+			irq_wake_thread(irq, gdev);
+			continue;
+		}
+		/* One at a time, as by the interrupt itself. */
+		disable_irq(irq);
+		local_irq_disable();
+		gmemu_vectors[i].handler(irq, gdev);
+		local_irq_enable();
+		enable_irq(irq);
+	}
 }
 
 static int gmemu_irq_init(struct gmemu_device *gdev)
@@ -271,7 +333,9 @@ static void gmemu_postclose(struct drm_device *drm, struct drm_file *file)
 	struct gmemu_device *gdev = gfile->gdev;
 
 	/* If the device is removed meanwhile, one of the two finds no contexts left. */
+	gmemu_enter_to_end(gdev);
 	gmemu_file_destroy_contexts(gfile);
+	gmemu_exit_end(gdev);
 	mutex_lock(&gdev->files_lock);
 	list_del(&gfile->link);
 	mutex_unlock(&gdev->files_lock);
@@ -284,6 +348,9 @@ static int gmemu_query_ioctl(struct drm_device *drm, void *data, struct drm_file
 	struct gmemu_device *gdev = to_gmemu(drm);
 	struct drm_gmemu_query *args = data;
 
+	/* Between two lives there is no firmware; nobody is to take that for its absence. */
+	if (gmemu_wait_reopened(gdev) == -ERESTARTSYS)
+		return -ERESTARTSYS;
 	*args = (struct drm_gmemu_query) {
 		.uapi_version = GMEMU_UAPI_VERSION_MAJOR << 16 | GMEMU_UAPI_VERSION_MINOR,
 		.contract = gdev->contract,
@@ -402,13 +469,51 @@ static void gmemu_start(struct gmemu_device *gdev)
 		dev_err(gdev->drm.dev, "GMEM does not take the device (%d)\n", ret);
 }
 
-static int gmemu_hw_init(struct gmemu_device *gdev)
+/**
+ * gmemu_hw_start - reset the device and give it everything but its firmware
+ * @gdev: The device, which is down; its interrupts are disabled or impossible.
+ *
+ * The device is up after this.
+ *
+ * Return: 0 or a negative errno.
+ */
+int gmemu_hw_start(struct gmemu_device *gdev)
 {
 	int ret;
 
 	ret = gmemu_reset(gdev);
-	if (ret)
-		return dev_err_probe(gdev->drm.dev, ret, "the device does not come out of reset\n");
+	if (ret) {
+		dev_err(gdev->drm.dev, "the device does not come out of reset\n");
+		return ret;
+	}
+	gmemu_mmu_start(gdev);
+	gmemu_fault_start(gdev);
+	gmemu_access_start(gdev);
+	gmemu_copy_start(gdev);
+	gmemu_mbox_start(gdev);
+	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_ENABLE);
+	gmemu_inval_start(gdev);
+	WRITE_ONCE(gdev->state, GMEMU_UP);
+	return 0;
+}
+
+/**
+ * gmemu_hw_halt - nothing of the device runs after this, nor writes to memory
+ * @gdev: The device.
+ */
+void gmemu_hw_halt(struct gmemu_device *gdev)
+{
+	if (gmemu_reset(gdev) == -ETIMEDOUT)
+		dev_err(gdev->drm.dev, "the device does not come out of reset\n");
+}
+
+static int gmemu_hw_init(struct gmemu_device *gdev)
+{
+	int ret;
+
+	gmemu_inval_init(gdev);
+	/* Whoever had the device before us may have left it running. */
+	gmemu_hw_halt(gdev);
 	ret = gmemu_mmu_init(gdev);
 	if (ret)
 		return ret;
@@ -427,12 +532,14 @@ static int gmemu_hw_init(struct gmemu_device *gdev)
 	ret = gmemu_irq_init(gdev);
 	if (ret)
 		goto fini_mbox;
-	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_ENABLE);
-	gmemu_inval_init(gdev);
+	ret = gmemu_hw_start(gdev);
+	if (ret)
+		goto fini_irq;
 	return 0;
 
+fini_irq:
+	gmemu_irq_fini(gdev);
 fini_mbox:
-	gmemu_reset(gdev);
 	gmemu_mbox_fini(gdev);
 fini_copy:
 	gmemu_copy_fini(gdev);
@@ -448,8 +555,7 @@ fini_mmu:
 static void gmemu_hw_fini(struct gmemu_device *gdev)
 {
 	gmemu_fw_stop(gdev);
-	if (gmemu_reset(gdev))
-		dev_err(gdev->drm.dev, "the device does not come out of reset\n");
+	gmemu_hw_halt(gdev);
 	gmemu_irq_fini(gdev);
 	cancel_work_sync(&gdev->lost_work);
 	gmemu_mbox_fini(gdev);
@@ -457,6 +563,21 @@ static void gmemu_hw_fini(struct gmemu_device *gdev)
 	gmemu_access_fini(gdev);
 	gmemu_fault_fini(gdev);
 	gmemu_mmu_fini(gdev);
+}
+
+static void gmemu_dummy_free(struct drm_device *drm, void *page)
+{
+	__free_page(page);
+}
+
+/* It goes with the last file, not with the hardware. */
+static struct page *gmemu_dummy_page(struct gmemu_device *gdev)
+{
+	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+
+	if (!page || drmm_add_action_or_reset(&gdev->drm, gmemu_dummy_free, page))
+		return NULL;
+	return page;
 }
 
 static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -469,12 +590,18 @@ static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return PTR_ERR(gdev);
 	pci_set_drvdata(pdev, gdev);
 	gdev->hnid = -1;
+	gdev->state = GMEMU_DOWN;
+	gdev->life = 1;
+	gmemu_reset_init(gdev);
 	xa_init(&gdev->contexts);
 	xa_init_flags(&gdev->queues, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 	INIT_LIST_HEAD(&gdev->files);
 	mutex_init(&gdev->files_lock);
 	INIT_WORK(&gdev->lost_work, gmemu_lost_work);
 
+	gdev->dummy = gmemu_dummy_page(gdev);
+	if (!gdev->dummy)
+		return -ENOMEM;
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
@@ -499,8 +626,11 @@ static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret) {
 		gmemu_svm_fini(gdev);
 		gmemu_hw_fini(gdev);
+		return ret;
 	}
-	return ret;
+	/* What a reset outside our control is undone with. */
+	pci_save_state(pdev);
+	return 0;
 }
 
 static void gmemu_remove(struct pci_dev *pdev)
@@ -508,6 +638,9 @@ static void gmemu_remove(struct pci_dev *pdev)
 	struct gmemu_device *gdev = pci_get_drvdata(pdev);
 	struct gmemu_file *gfile;
 
+	/* Pulled out: nobody shall wait for it. */
+	if (!pci_device_is_present(pdev))
+		gmemu_vanished(gdev);
 	/* No new calls; those under way are over when this returns. */
 	drm_dev_unplug(&gdev->drm);
 	mutex_lock(&gdev->files_lock);
@@ -516,8 +649,7 @@ static void gmemu_remove(struct pci_dev *pdev)
 	mutex_unlock(&gdev->files_lock);
 	gmemu_svm_fini(gdev);
 	/* Those who wait for nothing in particular. */
-	xchg(&gdev->lost, 1);
-	gmemu_wake_files(gdev);
+	gmemu_vanished(gdev);
 	gmemu_hw_fini(gdev);
 }
 
@@ -526,6 +658,7 @@ static void gmemu_shutdown(struct pci_dev *pdev)
 	struct gmemu_device *gdev = pci_get_drvdata(pdev);
 
 	/* Nothing of it may write to the memory of the next kernel. */
+	WRITE_ONCE(gdev->state, GMEMU_LOST);
 	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_RESET);
 	pci_clear_master(pdev);
 }
@@ -542,6 +675,8 @@ static struct pci_driver gmemu_pci_driver = {
 	.probe = gmemu_probe,
 	.remove = gmemu_remove,
 	.shutdown = gmemu_shutdown,
+	.err_handler = &gmemu_err_handlers,
+	.driver.pm = pm_sleep_ptr(&gmemu_pm_ops),
 };
 module_pci_driver(gmemu_pci_driver);
 

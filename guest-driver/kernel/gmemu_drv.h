@@ -4,6 +4,7 @@
  *
  * Where things are:
  *   gmemu_drv.c      PCI device, DRM accel device, interrupts
+ *   gmemu_reset.c    taking the device down and up again: resets, errors of the bus, sleep
  *   gmemu_fw.c       firmware image, boot, handshake
  *   gmemu_mbox.c     messages to and from the firmware
  *   gmemu_inval.c    TLB invalidation, replay, cancel
@@ -18,6 +19,8 @@
  *   gmemu_debugfs.c  what the device and the driver are doing
  *
  * Locks, outermost first:
+ *   gmemu_device.reset_lock  what talks to the firmware against the beginning of a reset
+ *   gmemu_device.files_lock  list of open files
  *   gmemu_file.lock     creation and destruction of contexts and queues
  *   gmemu_context.svm_lock   faults against the end of a context
  *   (mmap_lock and the locks of GMEM)
@@ -34,6 +37,7 @@
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -65,6 +69,9 @@ struct gmemu_copy;
 
 /* Commands that may be under way at once; see GMEMU_REG_INV_CMD. */
 #define GMEMU_INV_IN_FLIGHT 4
+
+/* How long a sleep waits for kernels that run. */
+#define GMEMU_PAUSE_MS 5000
 
 #define GMEMU_FAULT_RING_LOG2 10
 #define GMEMU_FAULT_BATCH 256
@@ -121,7 +128,7 @@ struct gmemu_access {
  * @f2h: Messages from it.
  * @h2f_put: Next message to write.
  * @f2h_get: Next message to read; owned by the interrupt handler.
- * @seq: Of the last message.
+ * @seq: Of the last message; goes on over resets.
  * @calls_lock: Protects @calls. Taken by the interrupt handler.
  * @calls: struct gmemu_call, those without an answer yet.
  */
@@ -147,6 +154,21 @@ struct gmemu_inval {
 	spinlock_t lock; /* see above */
 	u32 issued;
 	u32 done;
+};
+
+/**
+ * enum gmemu_state - can the device be used?
+ * @GMEMU_UP: It works.
+ * @GMEMU_DOWN: It is being reset or asleep, and will be back.
+ * @GMEMU_LOST: It has failed or is not there any more. A reset may help.
+ *
+ * But for GMEMU_UP no register is to be relied on, and the device uses no
+ * translation: an invalidation then counts as done.
+ */
+enum gmemu_state {
+	GMEMU_UP,
+	GMEMU_DOWN,
+	GMEMU_LOST,
 };
 
 /**
@@ -181,7 +203,16 @@ struct gmemu_counters {
  * @va_bits: Bits of a device virtual address.
  * @vlen: Bits of a vector register.
  * @fw_version: 0 while no firmware runs.
- * @lost: Nonzero once the device cannot be used any more.
+ * @state: enum gmemu_state.
+ * @life: Counts the lives of the hardware, each of which begins with a reset;
+ *	changes while @state is GMEMU_DOWN. Whoever waits for something of a former
+ *	life waits in vain.
+ * @closed: Calls that need the firmware wait for @reopened.
+ * @reset_lock: Held for reading by them.
+ * @reopened: Woken when @closed is cleared.
+ * @kept: The device sleeps with its state kept.
+ * @correctable: Number of corrected errors the bus reported.
+ * @dummy: What a doorbell maps when there is no hardware behind it.
  * @gm: GMEM's view of it; NULL: GMEM is off or there is no firmware.
  * @hnid: The hnode of the local DRAM, -1: none.
  * @ctx_table: struct gmemu_ctx_entry[].
@@ -222,7 +253,14 @@ struct gmemu_device {
 	u32 vlen;
 	u32 apertures;
 	u32 fw_version;
-	int lost;
+	int state;
+	u32 life;
+	bool closed;
+	struct rw_semaphore reset_lock; /* see above */
+	wait_queue_head_t reopened;
+	bool kept;
+	atomic_t correctable;
+	struct page *dummy;
 
 	struct gm_dev *gm;
 	int hnid;
@@ -312,7 +350,9 @@ struct gmemu_context {
  * @event_lock: Protects @dead and @error. Taken by the mailbox's interrupt handler.
  * @dead: The queue is gone, its doorbell must not be mapped any more; set under
  *	both locks.
- * @error: Why it stopped; code 0: it has not.
+ * @error: Why it stopped; code 0: it has not. GMEMU_QERR_RESET is set under both locks.
+ * @create: The message that made it, with which it is made again after a sleep.
+ * @paused: The firmware has let go of it for a sleep.
  */
 struct gmemu_queue {
 	struct kref ref;
@@ -325,6 +365,8 @@ struct gmemu_queue {
 	spinlock_t event_lock; /* see above */
 	bool dead;
 	struct drm_gmemu_queue_error error;
+	struct gmemu_msg create;
+	bool paused;
 };
 
 static inline struct gmemu_device *to_gmemu(struct drm_device *drm)
@@ -335,14 +377,42 @@ static inline struct gmemu_device *to_gmemu(struct drm_device *drm)
 /* gmemu_drv.c */
 int gmemu_dma_alloc(struct gmemu_device *gdev, struct gmemu_dma *mem, size_t size);
 void gmemu_dma_free(struct gmemu_device *gdev, struct gmemu_dma *mem);
+int gmemu_hw_start(struct gmemu_device *gdev);
+void gmemu_hw_halt(struct gmemu_device *gdev);
+void gmemu_irqs_enable(struct gmemu_device *gdev);
+void gmemu_irqs_disable(struct gmemu_device *gdev);
+void gmemu_irqs_catch_up(struct gmemu_device *gdev);
+void gmemu_wake_files(struct gmemu_device *gdev);
 void gmemu_lose(struct gmemu_device *gdev, const char *why);
 void gmemu_note_violation(struct gmemu_device *gdev);
 bool gmemu_test_skip(struct gmemu_device *gdev, unsigned int *countdown, const char *what);
 
+static inline bool gmemu_is_down(struct gmemu_device *gdev)
+{
+	return READ_ONCE(gdev->state) != GMEMU_UP;
+}
+
 static inline bool gmemu_is_lost(struct gmemu_device *gdev)
 {
-	return READ_ONCE(gdev->lost);
+	return READ_ONCE(gdev->state) == GMEMU_LOST;
 }
+
+/* Has the hardware of life @life gone? */
+static inline bool gmemu_is_past(struct gmemu_device *gdev, u32 life)
+{
+	return gmemu_is_down(gdev) || READ_ONCE(gdev->life) != life;
+}
+
+/* gmemu_reset.c */
+extern const struct pci_error_handlers gmemu_err_handlers;
+extern const struct dev_pm_ops gmemu_pm_ops;
+void gmemu_reset_init(struct gmemu_device *gdev);
+int gmemu_wait_reopened(struct gmemu_device *gdev);
+int gmemu_enter(struct gmemu_device *gdev, int *idx);
+void gmemu_exit(struct gmemu_device *gdev, int idx);
+void gmemu_enter_to_end(struct gmemu_device *gdev);
+void gmemu_exit_end(struct gmemu_device *gdev);
+void gmemu_vanished(struct gmemu_device *gdev);
 
 /* gmemu_fw.c */
 int gmemu_fw_start(struct gmemu_device *gdev);
@@ -350,21 +420,27 @@ void gmemu_fw_stop(struct gmemu_device *gdev);
 
 /* gmemu_mbox.c */
 int gmemu_mbox_init(struct gmemu_device *gdev);
+void gmemu_mbox_start(struct gmemu_device *gdev);
 void gmemu_mbox_fini(struct gmemu_device *gdev);
 int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer);
+int gmemu_mbox_call_timeout(struct gmemu_device *gdev, struct gmemu_msg *msg,
+			    struct gmemu_msg *answer, unsigned int ms);
 void gmemu_mbox_fail_calls(struct gmemu_device *gdev);
 irqreturn_t gmemu_mbox_irq(int irq, void *data);
 
 /* gmemu_inval.c */
 void gmemu_inval_init(struct gmemu_device *gdev);
+void gmemu_inval_start(struct gmemu_device *gdev);
 int gmemu_inval_range(struct gmemu_device *gdev, u32 ctx, u64 va, u64 size);
 int gmemu_inval_ctx(struct gmemu_device *gdev, u32 ctx);
+int gmemu_inval_all(struct gmemu_device *gdev);
 int gmemu_replay(struct gmemu_device *gdev, bool tried);
 int gmemu_cancel_va(struct gmemu_device *gdev, u32 ctx, u64 va, u8 reason);
 
 /* gmemu_mmu.c */
 extern struct gm_mmu gmemu_gm_mmu;
 int gmemu_mmu_init(struct gmemu_device *gdev);
+void gmemu_mmu_start(struct gmemu_device *gdev);
 void gmemu_mmu_fini(struct gmemu_device *gdev);
 u32 gmemu_pmap_id(void *pmap);
 u64 gmemu_pmap_local(void *pmap);
@@ -372,6 +448,7 @@ u64 gmemu_pmap_local(void *pmap);
 /* gmemu_copy.c */
 struct gm_copy;
 int gmemu_copy_init(struct gmemu_device *gdev);
+void gmemu_copy_start(struct gmemu_device *gdev);
 void gmemu_copy_fini(struct gmemu_device *gdev);
 int gmemu_gm_copy(struct gm_dev *dev, const struct gm_copy *list, unsigned int nr, u64 *cookie);
 int gmemu_gm_copy_wait(struct gm_dev *dev, u64 cookie);
@@ -380,12 +457,14 @@ wait_queue_head_t *gmemu_copy_waitqueue(struct gmemu_device *gdev);
 
 /* gmemu_fault.c */
 int gmemu_fault_init(struct gmemu_device *gdev);
+void gmemu_fault_start(struct gmemu_device *gdev);
 void gmemu_fault_fini(struct gmemu_device *gdev);
 irqreturn_t gmemu_fault_thread(int irq, void *data);
 void gmemu_fault_drain_nonreplayable(struct gmemu_device *gdev);
 
 /* gmemu_access.c */
 int gmemu_access_init(struct gmemu_device *gdev);
+void gmemu_access_start(struct gmemu_device *gdev);
 void gmemu_access_fini(struct gmemu_device *gdev);
 int gmemu_access_set(struct gmemu_device *gdev, u32 threshold);
 void gmemu_access_forget(struct gmemu_device *gdev, u32 ctx);
@@ -395,6 +474,8 @@ irqreturn_t gmemu_access_thread(int irq, void *data);
 bool gmemu_svm_enabled(void);
 int gmemu_svm_init(struct gmemu_device *gdev);
 void gmemu_svm_fini(struct gmemu_device *gdev);
+void gmemu_svm_bring_home(struct gmemu_device *gdev);
+void gmemu_svm_give_back(struct gmemu_device *gdev);
 int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx);
 void gmemu_svm_unbind(struct gmemu_context *ctx);
 int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsigned int nr);
@@ -416,6 +497,10 @@ struct gmemu_queue *gmemu_queue_get(struct gmemu_device *gdev, u32 id);
 void gmemu_queue_put(struct gmemu_queue *queue);
 void gmemu_queue_retire(struct gmemu_queue *queue);
 void gmemu_queue_failed(struct gmemu_device *gdev, const struct gmemu_msg *msg);
+void gmemu_queue_abort(struct gmemu_queue *queue);
+void gmemu_queue_pause(struct gmemu_queue *queue);
+void gmemu_queue_restart(struct gmemu_queue *queue);
+void gmemu_doorbells_unmap(struct gmemu_device *gdev);
 void gmemu_queue_progress(struct gmemu_device *gdev, u32 id);
 void gmemu_file_event(struct gmemu_file *gfile);
 int gmemu_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file);

@@ -342,7 +342,7 @@ irqreturn_t gmemu_fault_thread(int irq, void *data)
 	struct gmemu_fault_ring *ring = &gdev->faults[GMEMU_FAULT_RING_REPLAYABLE];
 	unsigned int nr;
 
-	while (!gmemu_is_lost(gdev)) {
+	while (!gmemu_is_down(gdev)) {
 		nr = gmemu_fault_read(gdev, ring, gdev->batch->entries, GMEMU_FAULT_BATCH);
 		if (!nr)
 			break;
@@ -372,7 +372,7 @@ void gmemu_fault_drain_nonreplayable(struct gmemu_device *gdev)
 }
 
 /**
- * gmemu_fault_init - give the device its fault rings
+ * gmemu_fault_init - make the fault rings
  * @gdev: The device.
  *
  * Return: 0 or a negative errno.
@@ -388,7 +388,6 @@ int gmemu_fault_init(struct gmemu_device *gdev)
 	for (i = 0; i < ARRAY_SIZE(gdev->faults); i++) {
 		struct gmemu_fault_ring *ring = &gdev->faults[i];
 
-		ring->get = 0;
 		ring->reg = GMEMU_REG_FAULT(i);
 		ret = gmemu_dma_alloc(gdev, &ring->mem, sizeof(struct gmemu_fault_entry) <<
 				      GMEMU_FAULT_RING_LOG2);
@@ -396,12 +395,29 @@ int gmemu_fault_init(struct gmemu_device *gdev)
 			gmemu_fault_fini(gdev);
 			return ret;
 		}
+	}
+	return 0;
+}
+
+/**
+ * gmemu_fault_start - give a device fresh from reset its fault rings
+ * @gdev: The device; interrupts are off.
+ */
+void gmemu_fault_start(struct gmemu_device *gdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(gdev->faults); i++) {
+		struct gmemu_fault_ring *ring = &gdev->faults[i];
+
+		/* What was not taken in the life before is nobody's. */
+		memset(ring->mem.cpu, 0, ring->mem.size);
+		ring->get = 0;
 		gmemu_write64(gdev, ring->reg + GMEMU_FAULT_BASE, ring->mem.bus);
 		gmemu_write(gdev, ring->reg + GMEMU_FAULT_SIZE_LOG2, GMEMU_FAULT_RING_LOG2);
 		gmemu_write(gdev, ring->reg + GMEMU_FAULT_CTRL, GMEMU_FAULT_CTRL_ENABLE);
 		gmemu_write(gdev, ring->reg + GMEMU_FAULT_GET, 0);
 	}
-	return 0;
 }
 
 /**

@@ -20,7 +20,7 @@ static u32 gmemu_fw_wait(struct gmemu_device *gdev)
 		status = gmemu_read(gdev, GMEMU_REG_FW_STATUS);
 		if (status != GMEMU_FW_OFF && status != GMEMU_FW_LOADING)
 			return status;
-		if (gmemu_is_lost(gdev) || ktime_after(ktime_get(), end))
+		if (gmemu_is_down(gdev) || ktime_after(ktime_get(), end))
 			return status;
 		usleep_range(200, 1000);
 	}

@@ -28,58 +28,66 @@ void gmemu_inval_init(struct gmemu_device *gdev)
 	struct gmemu_inval *inval = &gdev->inval;
 
 	spin_lock_init(&inval->lock);
+}
+
+/* The device is fresh from reset: no command has been issued. */
+void gmemu_inval_start(struct gmemu_device *gdev)
+{
+	struct gmemu_inval *inval = &gdev->inval;
+
+	spin_lock(&inval->lock);
 	inval->issued = gmemu_read(gdev, GMEMU_REG_INV_SEQ);
 	inval->done = inval->issued;
+	spin_unlock(&inval->lock);
 }
 
 /*
  * Read INV_DONE until it reaches @seq. The device holds the read back for a
  * while if that is not so yet, thus this does not spin as hot as it looks.
  */
-static bool gmemu_inval_reached(struct gmemu_device *gdev, u32 seq, u32 *done)
+static int gmemu_inval_reached(struct gmemu_device *gdev, u32 life, u32 seq, u32 *done)
 {
 	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
 
 	for (;;) {
 		*done = gmemu_read(gdev, GMEMU_REG_INV_DONE);
+		/* A device that went down meanwhile has forgotten everything. */
+		if (gmemu_is_past(gdev, life))
+			return -ENODEV;
 		if ((s32)(*done - seq) >= 0)
-			return true;
-		if (gmemu_is_lost(gdev) || ktime_after(ktime_get(), end))
-			return false;
+			return 0;
+		if (ktime_after(ktime_get(), end)) {
+			gmemu_lose(gdev, "an invalidation command was not completed");
+			return -ENODEV;
+		}
 		cpu_relax();
 	}
 }
 
 /* Have a free slot for one more command; the lock is held. */
-static bool gmemu_inval_slot(struct gmemu_device *gdev)
+static int gmemu_inval_slot(struct gmemu_device *gdev)
 {
 	struct gmemu_inval *inval = &gdev->inval;
 
 	if (inval->issued - inval->done < GMEMU_INV_IN_FLIGHT)
-		return true;
-	return gmemu_inval_reached(gdev, inval->issued - GMEMU_INV_IN_FLIGHT + 1, &inval->done);
-}
-
-static int gmemu_inval_lost(struct gmemu_device *gdev)
-{
-	gmemu_lose(gdev, "an invalidation command was not completed");
-	return -ENODEV;
+		return 0;
+	return gmemu_inval_reached(gdev, READ_ONCE(gdev->life),
+				   inval->issued - GMEMU_INV_IN_FLIGHT + 1, &inval->done);
 }
 
 /* A command that has operands, or only a context; wait until it is complete. */
 static int gmemu_inval_command(struct gmemu_device *gdev, u32 cmd, u32 ctx, u64 va, u64 size)
 {
 	struct gmemu_inval *inval = &gdev->inval;
-	u32 seq, done;
-	bool ok;
-
-	/* A lost device was reset: it has no translation to forget. */
-	if (gmemu_is_lost(gdev))
-		return -ENODEV;
+	u32 life, seq, done;
+	int ret = -ENODEV;
 
 	spin_lock(&inval->lock);
-	ok = gmemu_inval_slot(gdev);
-	if (ok) {
+	life = READ_ONCE(gdev->life);
+	/* A device that is down has no translation to forget. */
+	if (!gmemu_is_past(gdev, life))
+		ret = gmemu_inval_slot(gdev);
+	if (!ret) {
 		gmemu_write64(gdev, GMEMU_REG_INV_VA, va);
 		gmemu_write64(gdev, GMEMU_REG_INV_SIZE, size);
 		gmemu_write(gdev, GMEMU_REG_INV_CTX, ctx);
@@ -88,11 +96,13 @@ static int gmemu_inval_command(struct gmemu_device *gdev, u32 cmd, u32 ctx, u64 
 	}
 	seq = inval->issued;
 	spin_unlock(&inval->lock);
-	if (!ok || !gmemu_inval_reached(gdev, seq, &done))
-		return gmemu_inval_lost(gdev);
+	if (!ret)
+		ret = gmemu_inval_reached(gdev, life, seq, &done);
+	if (ret)
+		return ret;
 
 	spin_lock(&inval->lock);
-	if ((s32)(done - inval->done) > 0)
+	if (!gmemu_is_past(gdev, life) && (s32)(done - inval->done) > 0)
 		inval->done = done;
 	spin_unlock(&inval->lock);
 	return 0;
@@ -106,7 +116,7 @@ static int gmemu_inval_command(struct gmemu_device *gdev, u32 cmd, u32 ctx, u64 
  * @size: Bytes, a multiple of the page size.
  *
  * Return: 0 when the device cannot use the old translations any more; -ENODEV
- * when the device is lost, which means the same.
+ * when the device is down or lost, which means the same.
  */
 int gmemu_inval_range(struct gmemu_device *gdev, u32 ctx, u64 va, u64 size)
 {
@@ -130,6 +140,17 @@ int gmemu_inval_ctx(struct gmemu_device *gdev, u32 ctx)
 }
 
 /**
+ * gmemu_inval_all - forget all translations
+ * @gdev: The device.
+ *
+ * Return: As gmemu_inval_range().
+ */
+int gmemu_inval_all(struct gmemu_device *gdev)
+{
+	return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_ALL, 0, 0, 0);
+}
+
+/**
  * gmemu_replay - let every stalled access try again
  * @gdev: The device.
  * @tried: Return only when each has been tried; otherwise the command is left to
@@ -140,7 +161,7 @@ int gmemu_inval_ctx(struct gmemu_device *gdev, u32 ctx)
 int gmemu_replay(struct gmemu_device *gdev, bool tried)
 {
 	struct gmemu_inval *inval = &gdev->inval;
-	bool ok;
+	int ret = -ENODEV;
 
 	trace_gmemu_replay(tried);
 	if (gmemu_test_skip(gdev, &gmemu_test_skip_replay, "replay"))
@@ -149,18 +170,17 @@ int gmemu_replay(struct gmemu_device *gdev, bool tried)
 		return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_NONE |
 					   GMEMU_INV_REPLAY_START_ACK_ALL << GMEMU_INV_REPLAY_SHIFT,
 					   0, 0, 0);
-	if (gmemu_is_lost(gdev))
-		return -ENODEV;
 
 	spin_lock(&inval->lock);
-	ok = gmemu_inval_slot(gdev);
-	if (ok) {
+	if (!gmemu_is_down(gdev))
+		ret = gmemu_inval_slot(gdev);
+	if (!ret) {
 		gmemu_write(gdev, GMEMU_REG_INV_CMD, GMEMU_INV_SCOPE_NONE |
 			    GMEMU_INV_REPLAY_START << GMEMU_INV_REPLAY_SHIFT);
 		inval->issued++;
 	}
 	spin_unlock(&inval->lock);
-	return ok ? 0 : gmemu_inval_lost(gdev);
+	return ret;
 }
 
 /**

@@ -43,7 +43,9 @@ static int gmemu_mbox_send(struct gmemu_device *gdev, const struct gmemu_msg *ms
 	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
 
 	while (gmemu_read(gdev, GMEMU_REG_H2F_GET) == next) {
-		if (gmemu_is_lost(gdev) || ktime_after(ktime_get(), end))
+		if (gmemu_is_down(gdev))
+			return -ENODEV;
+		if (ktime_after(ktime_get(), end))
 			return -ETIMEDOUT;
 		usleep_range(100, 200);
 	}
@@ -54,22 +56,24 @@ static int gmemu_mbox_send(struct gmemu_device *gdev, const struct gmemu_msg *ms
 }
 
 /**
- * gmemu_mbox_call - send a message and wait for the answer
+ * gmemu_mbox_call_timeout - send a message and wait some time for the answer
  * @gdev: The device.
  * @msg: The message; gets its sequence number.
  * @answer: The ACK, or NULL if nothing but the status is of interest.
+ * @ms: How long to wait.
  *
  * Context: May sleep. Inside reclaim, too.
- * Return: 0 or a negative errno: the firmware's refusal, or -ENODEV when it does
- * not answer, which loses the device.
+ * Return: 0 or a negative errno: the firmware's refusal, -ENODEV when the device is
+ * down, -ETIMEDOUT when there was no answer, which may still come.
  */
-int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer)
+int gmemu_mbox_call_timeout(struct gmemu_device *gdev, struct gmemu_msg *msg,
+			    struct gmemu_msg *answer, unsigned int ms)
 {
 	struct gmemu_mbox *mbox = &gdev->mbox;
 	struct gmemu_call call = {};
 	int ret;
 
-	if (gmemu_is_lost(gdev))
+	if (gmemu_is_down(gdev))
 		return -ENODEV;
 	init_completion(&call.done);
 
@@ -83,17 +87,17 @@ int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gme
 	mutex_unlock(&mbox->lock);
 	if (ret) {
 		gmemu_mbox_forget(mbox, &call);
-		goto lose;
+		return ret;
 	}
 
-	/* If the device was lost before the call was known, nobody ends it. */
-	if (gmemu_is_lost(gdev))
+	/* If the device went down before the call was known, nobody ends it. */
+	if (gmemu_is_down(gdev))
 		complete(&call.done);
-	ret = wait_for_completion_timeout(&call.done, msecs_to_jiffies(GMEMU_TIMEOUT_MS));
+	ret = wait_for_completion_timeout(&call.done, msecs_to_jiffies(ms));
 	/* After this, nobody else knows the call. */
 	gmemu_mbox_forget(mbox, &call);
 	if (!ret && !completion_done(&call.done))
-		goto lose;
+		return -ETIMEDOUT;
 	if (call.answer.type != GMEMU_MSG_ACK)
 		return -ENODEV;
 	if (answer)
@@ -113,8 +117,24 @@ int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gme
 	default:
 		return -EIO;
 	}
+}
 
-lose:
+/**
+ * gmemu_mbox_call - send a message and wait for the answer
+ * @gdev: The device.
+ * @msg: The message; gets its sequence number.
+ * @answer: The ACK, or NULL if nothing but the status is of interest.
+ *
+ * Context: May sleep. Inside reclaim, too.
+ * Return: 0 or a negative errno: the firmware's refusal, or -ENODEV when it does
+ * not answer, which loses the device.
+ */
+int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer)
+{
+	int ret = gmemu_mbox_call_timeout(gdev, msg, answer, GMEMU_TIMEOUT_MS);
+
+	if (ret != -ETIMEDOUT)
+		return ret;
 	dev_err(gdev->drm.dev, "firmware did not answer message %u\n", msg->type);
 	gmemu_lose(gdev, "the firmware does not answer");
 	return -ENODEV;
@@ -212,8 +232,8 @@ irqreturn_t gmemu_mbox_irq(int irq, void *data)
 }
 
 /**
- * gmemu_mbox_init - give the device the mailbox's rings
- * @gdev: The device; its firmware is not running yet.
+ * gmemu_mbox_init - make the mailbox's rings
+ * @gdev: The device.
  *
  * Return: 0 or a negative errno.
  */
@@ -229,8 +249,6 @@ int gmemu_mbox_init(struct gmemu_device *gdev)
 	fs_reclaim_acquire(GFP_KERNEL);
 	might_lock(&mbox->lock);
 	fs_reclaim_release(GFP_KERNEL);
-	mbox->h2f_put = 0;
-	mbox->f2h_get = 0;
 	ret = gmemu_dma_alloc(gdev, &mbox->h2f, sizeof(struct gmemu_msg) << GMEMU_H2F_LOG2);
 	if (ret)
 		return ret;
@@ -239,11 +257,25 @@ int gmemu_mbox_init(struct gmemu_device *gdev)
 		gmemu_dma_free(gdev, &mbox->h2f);
 		return ret;
 	}
+	return 0;
+}
+
+/**
+ * gmemu_mbox_start - give a device fresh from reset the mailbox's rings
+ * @gdev: The device; its firmware is not running yet, interrupts are off.
+ */
+void gmemu_mbox_start(struct gmemu_device *gdev)
+{
+	struct gmemu_mbox *mbox = &gdev->mbox;
+
+	mutex_lock(&mbox->lock);
+	mbox->h2f_put = 0;
+	mbox->f2h_get = 0;
 	gmemu_write64(gdev, GMEMU_REG_H2F_BASE, mbox->h2f.bus);
 	gmemu_write(gdev, GMEMU_REG_H2F_SIZE_LOG2, GMEMU_H2F_LOG2);
 	gmemu_write64(gdev, GMEMU_REG_F2H_BASE, mbox->f2h.bus);
 	gmemu_write(gdev, GMEMU_REG_F2H_SIZE_LOG2, GMEMU_F2H_LOG2);
-	return 0;
+	mutex_unlock(&mbox->lock);
 }
 
 /**

@@ -343,7 +343,7 @@ static int gmemu_tlb_invl(void *data, unsigned long va, unsigned long size)
 {
 	struct gmemu_pmap *pmap = data;
 
-	/* A lost device has been reset and uses no translation: as good as done. */
+	/* A device that is down uses no translation: as good as done. */
 	gmemu_inval_range(pmap->gdev, pmap->id, va, size);
 	return GM_RET_SUCCESS;
 }
@@ -448,7 +448,7 @@ struct gm_mmu gmemu_gm_mmu = {
 };
 
 /**
- * gmemu_mmu_init - give the device its context table
+ * gmemu_mmu_init - make the context table
  * @gdev: The device.
  *
  * Return: 0 or a negative errno.
@@ -463,9 +463,17 @@ int gmemu_mmu_init(struct gmemu_device *gdev)
 	if (ret)
 		return ret;
 	xa_init_flags(&gdev->pmaps, XA_FLAGS_ALLOC1);
+	return 0;
+}
+
+/**
+ * gmemu_mmu_start - give a device fresh from reset its context table
+ * @gdev: The device.
+ */
+void gmemu_mmu_start(struct gmemu_device *gdev)
+{
 	gmemu_write64(gdev, GMEMU_REG_CTX_BASE, gdev->ctx_table.bus);
 	gmemu_write(gdev, GMEMU_REG_CTX_SIZE_LOG2, gdev->ctx_log2);
-	return 0;
 }
 
 /**

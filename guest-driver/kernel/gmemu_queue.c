@@ -10,6 +10,7 @@
 #include <drm/drm_drv.h>
 
 #include "gmemu_drv.h"
+#include "gmemu_hw.h"
 
 static void gmemu_queue_release(struct kref *ref)
 {
@@ -139,9 +140,98 @@ void gmemu_queue_failed(struct gmemu_device *gdev, const struct gmemu_msg *msg)
 	gmemu_queue_unlock_events(queue, flags);
 }
 
+/* The device is not what the queue was made on any more; its lock is held. */
+static bool gmemu_queue_is_orphan(struct gmemu_queue *queue)
+{
+	return gmemu_is_down(queue->gdev) || queue->error.code == GMEMU_QERR_RESET;
+}
+
+/**
+ * gmemu_queue_abort - the device was reset: what the queue was doing is over
+ * @queue: The queue.
+ */
+void gmemu_queue_abort(struct gmemu_queue *queue)
+{
+	mutex_lock(&queue->lock);
+	spin_lock_irq(&queue->event_lock);
+	if (!queue->error.code)
+		atomic_inc(&queue->file->failed_queues);
+	queue->error = (struct drm_gmemu_queue_error) {
+		.queue_id = queue->id,
+		.code = GMEMU_QERR_RESET,
+		.hart = 0xff,
+	};
+	gmemu_file_event(queue->file);
+	spin_unlock_irq(&queue->event_lock);
+	queue->paused = false;
+	mutex_unlock(&queue->lock);
+}
+
+/**
+ * gmemu_queue_pause - let the queue finish what it has begun, and rest
+ * @queue: The queue; its file is locked.
+ *
+ * A queue that does not come to rest in time is aborted.
+ */
+void gmemu_queue_pause(struct gmemu_queue *queue)
+{
+	struct gmemu_device *gdev = queue->gdev;
+	struct gmemu_msg answer, msg = {
+		.type = GMEMU_MSG_QUEUE_STOP,
+		.u.queue = { .queue = queue->id, .ctx = queue->ctx->id },
+	};
+	int ret;
+
+	if (READ_ONCE(queue->error.code))
+		return;
+	ret = gmemu_mbox_call_timeout(gdev, &msg, &answer, GMEMU_PAUSE_MS);
+	if (!ret) {
+		queue->create.u.queue_create.first_index = answer.u.ack.read_index;
+		queue->paused = true;
+		return;
+	}
+	/* One that failed meanwhile has told so, or is about to. */
+	if (ret == -ENOENT)
+		return;
+	dev_warn(gdev->drm.dev, "queue %u is aborted: its work takes longer than %u ms\n",
+		 queue->id, GMEMU_PAUSE_MS);
+	msg.type = GMEMU_MSG_QUEUE_DESTROY;
+	gmemu_mbox_call(gdev, &msg, NULL);
+	gmemu_queue_abort(queue);
+}
+
+/**
+ * gmemu_queue_restart - have a paused queue go on
+ * @queue: The queue; its file is locked.
+ *
+ * If that is not possible it is aborted.
+ */
+void gmemu_queue_restart(struct gmemu_queue *queue)
+{
+	if (!queue->paused)
+		return;
+	queue->paused = false;
+	if (gmemu_mbox_call(queue->gdev, &queue->create, NULL)) {
+		gmemu_queue_abort(queue);
+		return;
+	}
+	/* Packets may have been waiting since before the sleep. */
+	gmemu_write64(queue->gdev, GMEMU_DOORBELL_BASE + queue->id * GMEMU_DOORBELL_STRIDE,
+		      queue->create.u.queue_create.first_index);
+}
+
 static loff_t gmemu_doorbell_offset(u32 id)
 {
 	return (loff_t)id << PAGE_SHIFT;
+}
+
+/**
+ * gmemu_doorbells_unmap - have the next ring of each doorbell look where it leads
+ * @gdev: The device.
+ */
+void gmemu_doorbells_unmap(struct gmemu_device *gdev)
+{
+	unmap_mapping_range(gdev->drm.anon_inode->i_mapping, 0, 0, 1);
 }
 
 /**
@@ -189,7 +279,6 @@ static struct gmemu_queue *gmemu_queue_create(struct gmemu_context *ctx,
 {
 	struct gmemu_device *gdev = ctx->file->gdev;
 	struct gmemu_queue *queue;
-	struct gmemu_msg msg;
 	int ret;
 
 	queue = kzalloc(sizeof(*queue), GFP_KERNEL);
@@ -212,7 +301,7 @@ static struct gmemu_queue *gmemu_queue_create(struct gmemu_context *ctx,
 		goto put;
 	}
 
-	msg = (struct gmemu_msg) {
+	queue->create = (struct gmemu_msg) {
 		.type = GMEMU_MSG_QUEUE_CREATE,
 		.u.queue_create = {
 			.queue = queue->id,
@@ -224,7 +313,7 @@ static struct gmemu_queue *gmemu_queue_create(struct gmemu_context *ctx,
 			.ring_log2 = args->ring_log2,
 		},
 	};
-	ret = gmemu_mbox_call(gdev, &msg, NULL);
+	ret = gmemu_mbox_call(gdev, &queue->create, NULL);
 	if (ret) {
 		ret = ret == -ENODEV ? -ENODEV : -EIO;
 		goto erase;
@@ -245,6 +334,7 @@ put:
 
 int gmemu_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
+	struct gmemu_device *gdev = to_gmemu(drm);
 	struct gmemu_file *gfile = file->driver_priv;
 	struct drm_gmemu_queue_create *args = data;
 	struct gmemu_context *ctx;
@@ -254,8 +344,9 @@ int gmemu_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file
 	ret = gmemu_queue_check(args);
 	if (ret)
 		return ret;
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
 
 	mutex_lock(&gfile->lock);
 	ctx = gmemu_context_find(gfile, args->ctx_id);
@@ -275,7 +366,7 @@ int gmemu_queue_create_ioctl(struct drm_device *drm, void *data, struct drm_file
 		}
 	}
 	mutex_unlock(&gfile->lock);
-	drm_dev_exit(idx);
+	gmemu_exit(gdev, idx);
 	return ret;
 }
 
@@ -298,12 +389,13 @@ int gmemu_queue_destroy_ioctl(struct drm_device *drm, void *data, struct drm_fil
 	struct gmemu_file *gfile = file->driver_priv;
 	struct drm_gmemu_queue_destroy *args = data;
 	struct gmemu_queue *queue;
-	int idx, ret = 0;
+	int idx, ret;
 
 	if (args->pad)
 		return -EINVAL;
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
 	mutex_lock(&gfile->lock);
 	queue = gmemu_queue_find(gfile, args->queue_id);
 	if (!queue) {
@@ -323,7 +415,7 @@ int gmemu_queue_destroy_ioctl(struct drm_device *drm, void *data, struct drm_fil
 		ret = 0;
 	}
 	mutex_unlock(&gfile->lock);
-	drm_dev_exit(idx);
+	gmemu_exit(gdev, idx);
 	return ret;
 }
 
@@ -362,7 +454,10 @@ static vm_fault_t gmemu_doorbell_fault(struct vm_fault *vmf)
 
 	phys = gdev->regs_phys + GMEMU_DOORBELL_BASE + queue->id * GMEMU_DOORBELL_STRIDE;
 	mutex_lock(&queue->lock);
-	if (!queue->dead)
+	/* Whoever rings for a device that is gone or was reset learns it from the wait. */
+	if (gmemu_queue_is_orphan(queue))
+		ret = vmf_insert_pfn(vmf->vma, vmf->vma->vm_start, page_to_pfn(gdev->dummy));
+	else if (!queue->dead)
 		ret = vmf_insert_pfn(vmf->vma, vmf->vma->vm_start, PHYS_PFN(phys));
 	mutex_unlock(&queue->lock);
 	return ret;

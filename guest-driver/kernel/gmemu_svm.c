@@ -57,10 +57,37 @@ void gmemu_svm_fini(struct gmemu_device *gdev)
 {
 	if (!gdev->gm)
 		return;
-	gm_dev_unregister_physmem(gdev->gm, gdev->hnid);
+	gmemu_svm_bring_home(gdev);
 	gm_dev_destroy(gdev->gm);
 	gdev->gm = NULL;
+}
+
+/**
+ * gmemu_svm_bring_home - empty the DRAM before it goes
+ * @gdev: The device; if it is down, what cannot be copied is lost and SIGBUS for the CPU.
+ *
+ * Contexts stay; what they fault on from now on is mapped where it is.
+ */
+void gmemu_svm_bring_home(struct gmemu_device *gdev)
+{
+	if (!gdev->gm || gdev->hnid < 0)
+		return;
+	gm_dev_unregister_physmem(gdev->gm, gdev->hnid);
 	gdev->hnid = -1;
+}
+
+/**
+ * gmemu_svm_give_back - the DRAM is there again, and empty
+ * @gdev: The device.
+ */
+void gmemu_svm_give_back(struct gmemu_device *gdev)
+{
+	if (!gdev->gm)
+		return;
+	if (gm_dev_register_physmem(gdev->gm, gdev->dram_begin, gdev->dram_size))
+		dev_err(gdev->drm.dev, "GMEM does not take the local DRAM back\n");
+	else
+		gdev->hnid = first_node(gdev->gm->registered_hnodes);
 }
 
 /**

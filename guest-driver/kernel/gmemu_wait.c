@@ -76,10 +76,10 @@ int gmemu_wait_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 			return -EFAULT;
 		if (gmemu_wait_met(args))
 			return 0;
-		if (failed)
-			return -EIO;
 		if (gmemu_is_lost(gfile->gdev))
 			return -ENODEV;
+		if (failed)
+			return -EIO;
 
 		if (args->timeout_ns < 0) {
 			ret = wait_event_interruptible(gfile->wait, gmemu_wait_over(gfile, seen));

@@ -151,7 +151,8 @@ int fail_no_device(gmemu_device &device)
                     "below firmware_class.path=), reload the driver, and see dmesg for "
                     "what went wrong",
                     GMEMU_FW_NAME);
-    return fail(-ENODEV, "the device is lost: dmesg says why; unbind and bind its driver");
+    return fail(-ENODEV, "the device is lost: dmesg says why; a reset may bring it back "
+                         "(echo 1 > /sys/bus/pci/devices/.../reset)");
 }
 
 } // namespace gmemu_lib
@@ -201,7 +202,12 @@ void gmemu_close(struct gmemu_device *device) { const std::unique_ptr<gmemu_devi
 
 int gmemu_get_info(struct gmemu_device *device, struct gmemu_info *info)
 {
+    drm_gmemu_query query{};
+
     *info = device->info;
+    /* After a reset the local DRAM may be another hnode. */
+    if (gmemu_lib::device_ioctl(*device, DRM_IOCTL_GMEMU_QUERY, &query) == 0)
+        info->hnid = static_cast<int32_t>(query.hnid);
     return 0;
 }
 

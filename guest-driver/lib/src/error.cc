@@ -157,6 +157,9 @@ size_t gmemu_error_string(const struct gmemu_queue_error *error, char *buffer, s
         break;
     case GMEMU_QERR_BAD_PACKET: text.add("bad packet at 0x%llx: %s", va, packet_words(error->arg)); break;
     case GMEMU_QERR_HART: text.add("a hart failed"); break;
+    case GMEMU_QERR_RESET:
+        text.add("the device was reset (dmesg says why); destroy the queue and create another");
+        return text.length();
     default: text.add("error %u", error->code);
     }
     add_where(text, *error);
