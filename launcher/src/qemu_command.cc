@@ -142,13 +142,17 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
         add("-device", fmt::format("virtio-9p-pci,fsdev=share,mount_tag={}", kTagShare));
     }
     if (options.with_device) {
-        std::string device = "gmemu";
-
         if (!input.qemu.plugin.empty())
             add("-plugin", escaped(input.qemu.plugin.string()));
-        for (const std::string &property : options.device)
-            device += "," + property;
-        add("-device", device);
+        /* Each behind a port of its own, as a card in a slot: errors and hot-plug go by the port. */
+        for (unsigned i = 0; i < options.devices; i++) {
+            std::string device = fmt::format("gmemu,id=gmemu{0},bus=gmemu-port{0}", i);
+
+            for (const std::string &property : options.device)
+                device += "," + property;
+            add("-device", fmt::format("pcie-root-port,id=gmemu-port{0},chassis={1},slot={1}", i, i + 1));
+            add("-device", device);
+        }
     }
     for (const std::string &word : options.qemu_args)
         add(word);

@@ -25,6 +25,7 @@ struct RunOptions {
     unsigned cpus = 2;
     std::vector<std::string> device; /* key=value of the gmemu device */
     bool with_device = true;
+    unsigned devices = 1; /* how many, all alike */
     bool with_gmem = true;
     bool debug_kernel = false;
     std::filesystem::path kernel;     /* empty: ours */

@@ -4,6 +4,7 @@
 
 #include "ktap.h"
 #include "paths.h"
+#include "test_boot.h"
 #include "test_runner.h"
 
 #include <vector>
@@ -26,10 +27,19 @@ std::vector<TestGroup> selftest_suites(const Paths &paths, const TestOptions &op
 std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options);
 /* The device with other properties. */
 std::vector<TestGroup> device_suites(const Paths &paths, const TestOptions &options);
+/* Resets, errors of the bus, unplugging, sleep; several devices. */
+std::vector<TestGroup> pcie_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */
 std::vector<TestGroup> planted_bug_suites(const Paths &paths, const TestOptions &options);
+
+/*
+ * The programs tests/guest/guest-NAME in one boot of the guest that @request describes, for the
+ * names SUITE/NAME. @factor: how much more time than usual they get.
+ */
+void run_programs(const std::string &suite, const std::vector<std::string> &names, const Paths &paths,
+                  const TestOptions &options, BootRequest request, int factor, TestReport &report);
 
 /* One result for each line of KTAP; @log goes to the failures. */
 void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,

@@ -26,6 +26,13 @@ constexpr std::string_view kProgramPrefix = "guest-";
 
 constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 
+/* Programs that need another guest, or break the contract on purpose. */
+bool has_own_suite(const std::string &program)
+{
+    return program == "guest-planted" || program == "guest-reset" || program == "guest-several" ||
+           program == "guest-sleep" || program == "guest-slot";
+}
+
 std::vector<fs::path> test_programs(const Paths &paths)
 {
     std::vector<fs::path> programs;
@@ -34,8 +41,7 @@ std::vector<fs::path> test_programs(const Paths &paths)
     for (const auto &entry : fs::directory_iterator(paths.build / "tests/guest", error)) {
         const std::string name = entry.path().filename().string();
 
-        /* That one breaks the contract on purpose; it has a suite of its own. */
-        if (name.starts_with(kProgramPrefix) && name != "guest-planted" && entry.is_regular_file() &&
+        if (name.starts_with(kProgramPrefix) && !has_own_suite(name) && entry.is_regular_file() &&
             access(entry.path().c_str(), X_OK) == 0)
             programs.push_back(entry.path());
     }
@@ -133,14 +139,14 @@ void report_silence(const std::string &prefix, const Boot &boot, TestReport &rep
                           violations.substr(0, violations.find('\n'))));
 }
 
+} // namespace
+
 void run_programs(const std::string &suite, const std::vector<std::string> &names, const Paths &paths,
-                  const TestOptions &options, bool debug_kernel, TestReport &report)
+                  const TestOptions &options, BootRequest request, int factor, TestReport &report)
 {
-    const int factor = debug_kernel ? kDebugFactor : 1;
     const std::string script =
         fmt::format("for p in \"$@\"; do echo \"{}$p\"; timeout {} \"$p\"; echo \"{}$?\"; done", kBegin,
                     kProgramTimeout * factor, kEnd);
-    BootRequest request;
 
     request.program = {"sh", "-c", script, "sh"};
     for (const std::string &name : names)
@@ -149,8 +155,6 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
                 .string());
     request.timeout_s = static_cast<int>(names.size()) * kProgramTimeout * factor;
     request.cwd = "/";
-    if (debug_kernel)
-        request.options.push_back("--debug-kernel");
     report.begin(fmt::format("{}: {} programs in one boot", suite, names.size()));
     const Boot boot = boot_guest(options, request);
     const auto outputs = split_output(boot.out);
@@ -165,13 +169,19 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
     report_silence(suite, boot, report);
 }
 
+namespace {
+
 std::vector<TestGroup> program_groups(const std::string &suite, const Paths &paths,
                                       const TestOptions &options, bool debug_kernel)
 {
     TestGroup together;
     std::vector<TestGroup> groups;
     const auto run = [=](const auto &names, TestReport &report) {
-        run_programs(suite, names, paths, options, debug_kernel, report);
+        BootRequest request;
+
+        if (debug_kernel)
+            request.options.push_back("--debug-kernel");
+        run_programs(suite, names, paths, options, request, debug_kernel ? kDebugFactor : 1, report);
     };
 
     for (const fs::path &program : test_programs(paths))
