@@ -100,6 +100,26 @@ void write_text(const std::string &path, const std::string &text)
         throw std::runtime_error(path + " cannot be written");
 }
 
+unsigned rounds(unsigned otherwise)
+{
+    const char *wanted = std::getenv("GMEMU_TEST_ROUNDS");
+
+    return wanted ? std::strtoul(wanted, nullptr, 0) : otherwise;
+}
+
+std::string device_directory()
+{
+    const fs::path classes = "/sys/class/accel";
+
+    if (fs::exists(classes))
+        for (const auto &entry : fs::directory_iterator(classes))
+            if (fs::exists(entry.path() / "device/driver"))
+                return fs::canonical(entry.path() / "device");
+    throw harness::Skip("no accelerator in /sys/class/accel");
+}
+
+void reset_device() { write_text(device_directory() + "/reset", "1"); }
+
 uint64_t device_pages_in_use()
 {
     const fs::path root = "/sys/kernel/mm/gmem";

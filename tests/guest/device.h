@@ -79,6 +79,14 @@ private:
 std::optional<uint64_t> read_number(const std::string &path);
 void write_text(const std::string &path, const std::string &text);
 
+// How often a test that goes round in circles does so: GMEMU_TEST_ROUNDS, or what it says itself.
+unsigned rounds(unsigned otherwise);
+
+// The PCI device in sysfs.
+std::string device_directory();
+// A function-level reset by the kernel; returns when the device works again.
+void reset_device();
+
 // 4 KiB pages of local DRAM in use, over all hnodes.
 uint64_t device_pages_in_use();
 // Waits a little for it to become `want`, since freeing is partly deferred.
