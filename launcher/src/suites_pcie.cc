@@ -80,6 +80,8 @@ std::vector<TestGroup> pcie_suites(const Paths &paths, const TestOptions &option
     add("pcie", "slot", {.options = kOneCpu, .monitor = Monitor::in_the_guest});
     add("pcie", "sleep", {.options = asleep_for_a_second});
     add("pcie", "several", {.options = {"--devices=2"}});
+    add("device", "iommu",
+        {.options = {"--append=intel_iommu=on", "--qemu-arg=-device", "--qemu-arg=intel-iommu"}});
     if (options.full)
         add("pcie-long", "reset", {.options = kOneCpu, .rounds = 1000, .factor = 9});
     return groups;
