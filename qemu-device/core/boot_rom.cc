@@ -60,6 +60,8 @@ BootResult load_firmware(const Host &host, Dram &dram, BusAddr image, uint32_t s
     if (crc != header.crc32)
         return refuse(fmt::format("checksum is {:#010x}, the header says {:#010x}: the image is damaged", crc, header.crc32));
 
+    std::vector<std::byte> again(size);
+    result.changed = host.dma_read(image, again) && again != bytes;
     std::memcpy(dram.base(), bytes.data(), size);
     std::memset(dram.base() + size, 0, header.mem_size - size);
     result.ok = true;

@@ -16,6 +16,7 @@ uint32_t crc32_ieee(std::span<const std::byte> data);
 
 struct BootResult {
     bool ok = false;
+    bool changed = false;  // software wrote to the image meanwhile
     std::string error;   // when not ok: what is wrong with the image
     uint64_t entry = 0;  // DRAM offset
     uint32_t version = 0;

@@ -5,44 +5,67 @@
 
 #include <bit>
 
+// A code without an entry in GMEMU_CHECK_CATALOGUE must not compile.
+#pragma GCC diagnostic error "-Wswitch"
+
 namespace gmemu {
 
 const char *Checker::name(gmemu_check_code code)
 {
     switch (code) {
+#define NAME(name, check_class, text) \
+    case GMEMU_CHK_##name: return "GMEMU_CHK_" #name;
+        GMEMU_CHECK_CATALOGUE(NAME)
+#undef NAME
     case GMEMU_CHK_NONE: return "GMEMU_CHK_NONE";
-    case GMEMU_CHK_STALE_TLB: return "GMEMU_CHK_STALE_TLB";
-    case GMEMU_CHK_LOST_REPLAY: return "GMEMU_CHK_LOST_REPLAY";
-    case GMEMU_CHK_RING_GET: return "GMEMU_CHK_RING_GET";
-    case GMEMU_CHK_RING_VALID: return "GMEMU_CHK_RING_VALID";
-    case GMEMU_CHK_RESERVED_PTE: return "GMEMU_CHK_RESERVED_PTE";
-    case GMEMU_CHK_RESERVED_CTX: return "GMEMU_CHK_RESERVED_CTX";
-    case GMEMU_CHK_REG_SIZE: return "GMEMU_CHK_REG_SIZE";
-    case GMEMU_CHK_REG_UNDEFINED: return "GMEMU_CHK_REG_UNDEFINED";
-    case GMEMU_CHK_REG_READONLY: return "GMEMU_CHK_REG_READONLY";
-    case GMEMU_CHK_REG_BUSY: return "GMEMU_CHK_REG_BUSY";
-    case GMEMU_CHK_BAD_VALUE: return "GMEMU_CHK_BAD_VALUE";
-    case GMEMU_CHK_COPY_DESC: return "GMEMU_CHK_COPY_DESC";
-    case GMEMU_CHK_PTE_RANGE: return "GMEMU_CHK_PTE_RANGE";
-    case GMEMU_CHK_CTX_LIVE: return "GMEMU_CHK_CTX_LIVE";
-    case GMEMU_CHK_MGMT_DMA: return "GMEMU_CHK_MGMT_DMA";
-    case GMEMU_CHK_MGMT_INV: return "GMEMU_CHK_MGMT_INV";
     case GMEMU_CHK_MAX: break;
     }
     return "GMEMU_CHK_?";
 }
 
-void Checker::violation(gmemu_check_code code, ContextId ctx, uint64_t info, const std::string &text)
+gmemu_check_class Checker::class_of(gmemu_check_code code)
+{
+    switch (code) {
+#define CLASS(name, check_class, text) \
+    case GMEMU_CHK_##name: return GMEMU_CLASS_##check_class;
+        GMEMU_CHECK_CATALOGUE(CLASS)
+#undef CLASS
+    case GMEMU_CHK_NONE:
+    case GMEMU_CHK_MAX: break;
+    }
+    return GMEMU_CLASS_NONE;
+}
+
+const char *Checker::summary(gmemu_check_code code)
+{
+    switch (code) {
+#define TEXT(name, check_class, text) \
+    case GMEMU_CHK_##name: return text;
+        GMEMU_CHECK_CATALOGUE(TEXT)
+#undef TEXT
+    case GMEMU_CHK_NONE:
+    case GMEMU_CHK_MAX: break;
+    }
+    return "";
+}
+
+void Checker::violation(gmemu_check_code code, ContextId ctx, uint64_t info, const std::string &text,
+                        const Culprit &culprit)
 {
     if (!enabled())
         return;
+    if (is_muted(code)) {
+        muted_.fetch_add(1);
+        return;
+    }
     uint32_t seen;
     {
         std::lock_guard lock(mutex_);
         seen = ++per_code_[code];
     }
+    const bool report = seen <= limit_.load() || std::has_single_bit(seen);
     // The log first: whoever finds the registers set finds the words too.
-    if (seen <= kLoggedInFull || std::has_single_bit(seen))
+    if (report)
         host_.log(GMEMU_LOG_GUEST_ERROR,
                   fmt::format("gmemu: contract violation {} ({}): {}", name(code), seen, text));
     {
@@ -60,7 +83,16 @@ void Checker::violation(gmemu_check_code code, ContextId ctx, uint64_t info, con
             fatal_hook_();
         errors_.raise(GMEMU_ERR_CONTRACT, info);
     }
-    host_.msix(GMEMU_VEC_ERROR);
+    gmemu_check_entry entry{};
+    entry.info = info;
+    entry.ctx = ctx.value;
+    entry.count = seen;
+    entry.code = static_cast<uint16_t>(code);
+    entry.queue = static_cast<uint16_t>(culprit.queue);
+    entry.hart = static_cast<uint8_t>(culprit.hart);
+    entry.check_class = static_cast<uint8_t>(class_of(code));
+    if (!sink_ || (report && !sink_(entry)))
+        host_.msix(GMEMU_VEC_ERROR);
 }
 
 void Checker::clear_first()
@@ -76,6 +108,10 @@ void Checker::reset()
     clear_first();
     std::lock_guard lock(mutex_);
     count_ = 0;
+    muted_ = 0;
+    limit_ = GMEMU_CHECK_LIMIT_RESET;
+    for (auto &word : mute_)
+        word = 0;
     per_code_.fill(0);
 }
 

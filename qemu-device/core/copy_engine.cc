@@ -59,6 +59,10 @@ CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dr
             registers_.set(GMEMU_REG_COPY_PUT, 0);
             registers_.set(GMEMU_REG_COPY_GET, 0);
         }
+        if (!enable && pending())
+            checker_.violation(GMEMU_CHK_UNIT_STOPPED, ContextId(0), GMEMU_REG_COPY_CTRL,
+                               fmt::format("the copy ring was disabled with descriptors {} to {} still to do", get_,
+                                           (put_ - 1) % (1u << registers_.value(GMEMU_REG_COPY_SIZE_LOG2))));
         enabled_ = enable;
         return true;
     });
@@ -72,6 +76,7 @@ CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dr
             registers_.bad_value(GMEMU_REG_COPY_PUT, value, "beyond the end of the ring");
             return false;
         }
+        check_put(static_cast<uint32_t>(value));
         put_ = static_cast<uint32_t>(value);
         registers_.set(GMEMU_REG_COPY_PUT, value);
         if (active_ || put_ == get_)
@@ -104,6 +109,23 @@ CopyEngine::~CopyEngine()
     thread_.join();
 }
 
+// The lock is held.
+void CopyEngine::check_put(uint32_t value)
+{
+    const uint32_t size = 1u << registers_.value(GMEMU_REG_COPY_SIZE_LOG2);
+    if ((value + size - get_) % size < (put_ + size - get_) % size)
+        checker_.violation(GMEMU_CHK_RING_OVERRUN, ContextId(0), value,
+                           fmt::format("copy ring: PUT moved from {} to {} with GET at {}: descriptors that were not worked off "
+                                       "are lost",
+                                       put_, value, get_));
+}
+
+bool CopyEngine::has_work()
+{
+    std::lock_guard lock(mutex_);
+    return pending();
+}
+
 // The next descriptor. Descriptors up to PUT belong to the device, so several are read at once.
 bool CopyEngine::fetch(gmemu_copy_desc &desc, bool &readable)
 {
@@ -122,7 +144,7 @@ bool CopyEngine::fetch(gmemu_copy_desc &desc, bool &readable)
         const BusAddr at = BusAddr(registers_.value(GMEMU_REG_COPY_BASE)) + get_ * sizeof(gmemu_copy_desc);
         prefetched_ok_ = host_.dma_read(at, std::as_writable_bytes(std::span(prefetched_)));
         if (!prefetched_ok_)
-            errors_.raise(GMEMU_ERR_DMA, at.value);
+            dma_failed(at, "descriptors");
     }
     desc = prefetched_[prefetched_next_++];
     readable = prefetched_ok_;
@@ -135,6 +157,16 @@ void CopyEngine::finish_descriptor()
     std::lock_guard lock(mutex_);
     get_ = (get_ + 1) % (1u << registers_.value(GMEMU_REG_COPY_SIZE_LOG2));
     registers_.set(GMEMU_REG_COPY_GET, get_);
+}
+
+void CopyEngine::dma_failed(BusAddr at, const char *what)
+{
+    errors_.raise(GMEMU_ERR_DMA, at.value);
+    if (host_.bus_master())
+        checker_.violation(GMEMU_CHK_DMA_ADDRESS, ContextId(0), at.value,
+                           fmt::format("the copy engine found no memory for {} at bus {:#x}: never mapped for DMA, or unmapped "
+                                       "too early",
+                                       what, at.value));
 }
 
 void CopyEngine::fence(const gmemu_copy_desc &desc)
@@ -151,7 +183,7 @@ void CopyEngine::fence(const gmemu_copy_desc &desc)
     std::atomic_thread_fence(std::memory_order_seq_cst);
     ok = ok && host_.dma_write(BusAddr(desc.dst), bytes.first(value_size));
     if (!ok)
-        errors_.raise(GMEMU_ERR_DMA, desc.dst);
+        dma_failed(BusAddr(desc.dst), "a fence");
     if (desc.flags & GMEMU_COPY_IRQ)
         host_.msix(GMEMU_VEC_COMPLETION);
 }
@@ -184,6 +216,8 @@ bool CopyEngine::work(uint64_t budget)
                 finish_descriptor();
                 continue;
             }
+            if (audit_)
+                audit_(desc_, get_, false);
         }
         if (desc_.op == GMEMU_COPY_OP_FENCE) {
             // GET first: software that sees the fence may reuse the slots.
@@ -193,6 +227,8 @@ bool CopyEngine::work(uint64_t budget)
             continue;
         }
         if (desc_.op == GMEMU_COPY_OP_NOP || done_ == desc_.len) {
+            if (audit_)
+                audit_(desc_, get_, true);
             finish_descriptor();
             continue;
         }
@@ -203,7 +239,7 @@ bool CopyEngine::work(uint64_t budget)
             continue;
         if (!moved) {
             failed_++;
-            errors_.raise(GMEMU_ERR_DMA, transfer_.failed_at().value);
+            dma_failed(transfer_.failed_at(), "data");
             finish_descriptor();
             continue;
         }
@@ -220,7 +256,7 @@ void CopyEngine::run()
     HostThreadScope registered(host_, "gmemu-copy");
     std::unique_lock lock(mutex_);
     for (;;) {
-        wake_.wait(lock, [this] { return exit_ || (!active_ && has_work()); });
+        wake_.wait(lock, [this] { return exit_ || (!active_ && pending()); });
         if (exit_)
             return;
         lock.unlock();
@@ -228,7 +264,7 @@ void CopyEngine::run()
         lock.lock();
         if (!entered)
             return;
-        if (!active_ && has_work()) {
+        if (!active_ && pending()) {
             active_ = true;
             lock.unlock();
             work(~0ull);

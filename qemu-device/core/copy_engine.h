@@ -10,6 +10,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -35,6 +36,11 @@ public:
     // Waits until no mapping of before is in use. From any thread.
     void revoke() { transfer_.revoke(); }
 
+    // Before threads start. Called before and after each descriptor that is worked off.
+    using Audit = std::function<void(const gmemu_copy_desc &, uint32_t index, bool done)>;
+    void set_audit(Audit audit) { audit_ = std::move(audit); }
+    bool has_work();
+
     uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
 private:
@@ -45,7 +51,9 @@ private:
     bool fetch(gmemu_copy_desc &desc, bool &readable);
     void finish_descriptor();
     void fence(const gmemu_copy_desc &desc);
-    bool has_work() const { return enabled_ && (put_ != get_ || have_); }
+    void check_put(uint32_t value);
+    void dma_failed(BusAddr at, const char *what);
+    bool pending() const { return enabled_ && (put_ != get_ || have_); }
     void run();
 
     RegisterFile &registers_;
@@ -53,6 +61,7 @@ private:
     Checker &checker_;
     DeviceErrors &errors_;
     RunGate &gate_;
+    Audit audit_;
 
     std::mutex mutex_;  // below
     std::condition_variable wake_;

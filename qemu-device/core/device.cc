@@ -39,12 +39,14 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
 
 Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times)
     : host_(ops, opaque), errors_(host_), checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
-      dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_), mmu_(host_, dram_, checker_, chaos_),
-      counters_(registers_, host_, clock_, checker_, errors_, chaos_),
+      dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_),
+      check_ring_(registers_, host_, checker_, errors_, clock_, report_gate_), ring_map_(registers_, checker_),
+      mmu_(host_, dram_, checker_, chaos_), counters_(registers_, host_, clock_, checker_, errors_, chaos_),
       faults_(config.cores, config.replayable != 0, registers_, host_, clock_, checker_, errors_, chaos_), doorbells_(irq_),
-      mailbox_(registers_, host_, irq_), auditor_(host_, mmu_, faults_, checker_, clock_, times),
-      invalidator_(registers_, host_, mmu_, faults_),
-      copy_(registers_, host_, dram_, checker_, errors_, engine_gate_), mgmt_dma_(host_, dram_, mmu_, checker_, errors_),
+      mailbox_audit_(registers_, host_, checker_), mailbox_(registers_, host_, irq_, mailbox_audit_),
+      auditor_(host_, mmu_, faults_, checker_, clock_, times), invalidator_(registers_, host_, mmu_, faults_, checker_),
+      copy_audit_(registers_, mmu_, ring_map_, checker_), copy_(registers_, host_, dram_, checker_, errors_, engine_gate_),
+      mgmt_dma_(host_, dram_, mmu_, checker_, errors_),
       mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, mgmt_dma_, faults_, errors_, harts_)
 {
     AsymmetricBarrier::init();
@@ -59,6 +61,10 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
     mmu_.set_access_counters(counters_);
     faults_.set_parked_hook([this] { irq_.raise(GMEMU_MIRQ_REPLAY); });
     faults_.set_taken_hook([this] { auditor_.kick(); });
+    if (checker_.enabled())
+        copy_.set_audit([this](const gmemu_copy_desc &desc, uint32_t index, bool done) {
+            copy_audit_.look(desc, index, done ? CopyAudit::Phase::kAfter : CopyAudit::Phase::kBefore);
+        });
     invalidator_.set_completion_hook([this] { auditor_.kick(); });
     for (uint32_t i = 0; i < config.cores; i++) {
         ComputeHart::Environment environment{host_, mmu_, faults_, engine_gate_, auditor_, clock_, config.vlen, [this](HartIndex hart) {
@@ -67,7 +73,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
         harts_.push_back(std::make_unique<ComputeHart>(HartIndex(i), config.cores, std::move(environment)));
     }
     mgmt_ = std::make_unique<MgmtHart>(MgmtHart::Environment{registers_, host_, dram_, mmu_, faults_, mgmt_gate_, irq_,
-                                                             mgmt_registers_, errors_, clock_, kFirmwareReserved});
+                                                             mgmt_registers_, checker_, errors_, clock_, kFirmwareReserved});
     attach_registers(config);
     if (config.chaos_seed)
         host_.log(GMEMU_LOG_INFO, fmt::format("gmemu: chaos={}", config.chaos_seed));
@@ -89,7 +95,7 @@ void Device::attach_registers(const gmemu_config &config)
     if (config.replayable)
         caps |= GMEMU_CAP_REPLAYABLE;
     if (checker_.enabled())
-        caps |= GMEMU_CAP_CHECKER;
+        caps |= GMEMU_CAP_CHECKER | GMEMU_CAP_CHECK_RING;
     if (config.dram)
         caps |= GMEMU_CAP_COHERENT;
     if (config.peer)
@@ -168,6 +174,8 @@ void Device::mmio_write(uint64_t offset, uint64_t value, unsigned size)
         doorbells_.write(offset - GMEMU_DOORBELL_BASE, value, size);
     else
         registers_.write(offset, value, size);
+    if (checker_.enabled())
+        ring_map_.written(offset);
 }
 
 void Device::write_ctrl(uint64_t value)
@@ -181,10 +189,25 @@ void Device::write_ctrl(uint64_t value)
     if (value & GMEMU_CTRL_ENABLE) {
         engine_gate_.release(HoldReason::kDisabled);
     } else {
+        check_stopped();
         engine_gate_.hold(HoldReason::kDisabled);
         poke_all();
         engine_gate_.drain();
     }
+}
+
+// CTRL.ENABLE goes: nothing may run then.
+void Device::check_stopped()
+{
+    for (uint32_t i = 0; i < harts_.size(); i++) {
+        const uint64_t state = harts_[i]->read(GMEMU_H_STATE);
+        if (state == GMEMU_HART_RUNNING || state == GMEMU_HART_STALLED)
+            checker_.violation(GMEMU_CHK_UNIT_STOPPED, ContextId(static_cast<uint32_t>(harts_[i]->read(GMEMU_H_CTX))),
+                               GMEMU_REG_CTRL, fmt::format("CTRL.ENABLE was cleared while hart {} ran", i), {.hart = i});
+    }
+    if (copy_.has_work())
+        checker_.violation(GMEMU_CHK_UNIT_STOPPED, ContextId(0), GMEMU_REG_CTRL,
+                           "CTRL.ENABLE was cleared while the copy engine had descriptors to do");
 }
 
 // ------------------------------------------------------- reset and quiesce
@@ -201,6 +224,7 @@ void Device::hold(HoldReason reason)
 {
     engine_gate_.hold(reason);
     mgmt_gate_.hold(reason);
+    report_gate_.hold(reason);
     poke_all();
 }
 
@@ -208,6 +232,7 @@ void Device::drain()
 {
     engine_gate_.drain();
     mgmt_gate_.drain();
+    report_gate_.drain();
 }
 
 void Device::reset()
@@ -234,6 +259,9 @@ void Device::reset()
     mgmt_registers_.reset();
     irq_.acknowledge(~0ull);
     registers_.reset();
+    check_ring_.reset();
+    ring_map_.reset();
+    mailbox_audit_.reset();
     auditor_.reset();
     checker_.reset();
     errors_.clear();
@@ -242,7 +270,7 @@ void Device::reset()
     fatal_ = false;
     ready_ = true;
     engine_gate_.hold(HoldReason::kDisabled);
-    for (RunGate *gate : {&engine_gate_, &mgmt_gate_}) {
+    for (RunGate *gate : {&engine_gate_, &mgmt_gate_, &report_gate_}) {
         gate->release(HoldReason::kFatal);
         gate->release(HoldReason::kReset);
     }
@@ -270,6 +298,7 @@ void Device::resume()
     auditor_.resume();
     engine_gate_.release(HoldReason::kQuiesced);
     mgmt_gate_.release(HoldReason::kQuiesced);
+    report_gate_.release(HoldReason::kQuiesced);
 }
 
 void Device::set_bus_master(bool enabled)

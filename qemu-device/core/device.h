@@ -13,9 +13,11 @@
 #include "access_counters.h"
 #include "auditor.h"
 #include "chaos.h"
+#include "check_ring.h"
 #include "checker.h"
 #include "clock.h"
 #include "compute_hart.h"
+#include "copy_audit.h"
 #include "copy_engine.h"
 #include "doorbells.h"
 #include "dram.h"
@@ -30,6 +32,7 @@
 #include "mgmt_registers.h"
 #include "mmu.h"
 #include "registers.h"
+#include "ring_map.h"
 #include "run_gate.h"
 
 namespace gmemu {
@@ -69,6 +72,7 @@ private:
     void write_ctrl(uint64_t value);
     void hold(HoldReason reason);
     void poke_all();
+    void check_stopped();
     void drain();
 
     Host host_;
@@ -80,14 +84,19 @@ private:
     RegisterFile registers_;
     RunGate engine_gate_;  // compute harts and copy engine
     RunGate mgmt_gate_;    // management hart: runs also while CTRL.ENABLE is clear
+    RunGate report_gate_;  // checker ring: writes also after a fatal violation
+    CheckRing check_ring_;
+    RingMap ring_map_;
     Mmu mmu_;
     AccessCounters counters_;
     FaultUnit faults_;
     MgmtIrq irq_;
     Doorbells doorbells_;
+    MailboxAudit mailbox_audit_;
     Mailbox mailbox_;
     Auditor auditor_;
     Invalidator invalidator_;
+    CopyAudit copy_audit_;
     CopyEngine copy_;
     MgmtDma mgmt_dma_;
     std::vector<std::unique_ptr<ComputeHart>> harts_;

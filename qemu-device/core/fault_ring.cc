@@ -51,8 +51,14 @@ void FaultRing::complete(uint64_t slot, gmemu_fault_entry entry)
     bool ok = host_.dma_write_object(at, entry);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     ok = ok && host_.dma_write(at + kValidOffset, std::span(&valid, 1));
-    if (!ok)
+    if (!ok) {
         errors_.raise(GMEMU_ERR_DMA, at.value);
+        if (host_.bus_master())
+            checker_.violation(GMEMU_CHK_DMA_ADDRESS, ContextId(entry.ctx), at.value,
+                               fmt::format("fault ring {}: no memory for entry {} at bus {:#x}: never mapped for DMA, or "
+                                           "unmapped too early",
+                                           index_, entry.seq, at.value));
+    }
     interrupt_if_due();
 }
 

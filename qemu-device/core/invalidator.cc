@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "invalidator.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 
 #include "core_thread.h"
 
 namespace gmemu {
 
-Invalidator::Invalidator(RegisterFile &registers, const Host &host, Mmu &mmu, FaultUnit &faults)
-    : registers_(registers), host_(host), mmu_(mmu), faults_(faults)
+Invalidator::Invalidator(RegisterFile &registers, const Host &host, Mmu &mmu, FaultUnit &faults, Checker &checker)
+    : registers_(registers), host_(host), mmu_(mmu), faults_(faults), checker_(checker)
 {
     registers_.on_write(GMEMU_REG_INV_CMD, [this](uint64_t value) {
         submit(static_cast<uint32_t>(value));
@@ -60,6 +62,8 @@ std::optional<Invalidator::Command> Invalidator::decode(uint32_t word)
         command.match.kind = TlbMatch::Kind::kContext;
         break;
     case GMEMU_INV_SCOPE_RANGE:
+        if (size == 0)
+            return refuse("INV_SIZE is 0: nothing would be invalidated");
         if ((va | size) & (kPageSize - 1))
             return refuse("INV_VA or INV_SIZE is not a multiple of 4 KiB");
         // 5-level x86 tables have the widest addresses.
@@ -104,6 +108,9 @@ std::optional<Invalidator::Command> Invalidator::decode(uint32_t word)
     if (command.replay == Command::Replay::kCancel && reason > GMEMU_REASON_KILLED)
         return refuse("reserved cancel reason");
     command.reason = static_cast<gmemu_fault_reason>(reason);
+    if (scope == GMEMU_INV_SCOPE_RANGE && replay == GMEMU_INV_REPLAY_CANCEL_VA)
+        checker_.violation(GMEMU_CHK_INV_OPERANDS, ctx, va,
+                           fmt::format("INV_CMD {:#010x} combines CANCEL_VA with SCOPE_RANGE: both take INV_VA ({:#x})", word, va));
     return command;
 }
 

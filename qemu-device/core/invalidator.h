@@ -22,7 +22,7 @@ namespace gmemu {
 
 class Invalidator {
 public:
-    Invalidator(RegisterFile &registers, const Host &host, Mmu &mmu, FaultUnit &faults);
+    Invalidator(RegisterFile &registers, const Host &host, Mmu &mmu, FaultUnit &faults, Checker &checker);
     ~Invalidator();
 
     // Called after each command, with no lock held.
@@ -64,6 +64,7 @@ private:
     const Host &host_;
     Mmu &mmu_;
     FaultUnit &faults_;
+    Checker &checker_;
     std::function<void()> completion_hook_;
 
     std::mutex mutex_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "host.h"
+#include "page_watch.h"
 #include "types.h"
 
 namespace gmemu {
@@ -26,6 +27,7 @@ struct TlbMeta {
     uint64_t pte = 0; // the leaf as read
     uint8_t level = 0; // of the leaf
     Ref<HostMapping> mapping; // empty for local DRAM
+    PageWatch::Mark mark{};   // in an L1 TLB
 };
 
 // Accesses a translation may be used for; bit n: Access n.

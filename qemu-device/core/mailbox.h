@@ -5,6 +5,7 @@
 #pragma once
 
 #include "host.h"
+#include "mailbox_audit.h"
 #include "mgmt_irq.h"
 #include "registers.h"
 
@@ -12,10 +13,10 @@ namespace gmemu {
 
 class Mailbox {
 public:
-    Mailbox(RegisterFile &registers, const Host &host, MgmtIrq &irq);
+    Mailbox(RegisterFile &registers, const Host &host, MgmtIrq &irq, MailboxAudit &audit);
 
     // Firmware's side.
-    void set_h2f_get(uint64_t value) { registers_.set(GMEMU_REG_H2F_GET, value & 0xffffffffu); }
+    void set_h2f_get(uint64_t value);
     void set_f2h_put(uint64_t value);
 
 private:
@@ -24,6 +25,7 @@ private:
     RegisterFile &registers_;
     const Host &host_;
     MgmtIrq &irq_;
+    MailboxAudit &audit_;
 };
 
 }  // namespace gmemu

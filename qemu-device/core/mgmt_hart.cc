@@ -108,6 +108,7 @@ void MgmtHart::run()
         lock.unlock();
         if (enter_gate() && boot())
             execute();
+        env_.mmu.watch().set_firmware_end(0);
         leave_gate();
         lock.lock();
         idle_ = true;
@@ -126,6 +127,10 @@ bool MgmtHart::boot()
         env_.errors.raise(GMEMU_ERR_FIRMWARE, image.value);
         return false;
     }
+    if (result.changed)
+        env_.checker.violation(GMEMU_CHK_FW_IMAGE, ContextId(0), image.value,
+                               fmt::format("the firmware image at bus {:#x} was changed while it was loaded", image.value));
+    env_.mmu.watch().set_firmware_end(env_.reserved);
     env_.registers.set(GMEMU_REG_FW_VERSION, result.version);
     env_.host.log(GMEMU_LOG_INFO, fmt::format("gmemu: starting firmware {} {}.{}", result.name, result.version >> 16,
                                               result.version & 0xffff));

@@ -27,6 +27,7 @@ public:
         RunGate &gate;
         MgmtIrq &irq;
         MgmtRegisters &mgmt_registers;
+        Checker &checker;
         DeviceErrors &errors;
         const DeviceClock &clock;
         uint64_t reserved;  // bytes of local DRAM for firmware

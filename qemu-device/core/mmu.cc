@@ -3,14 +3,17 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cassert>
 
 #include <fmt/format.h>
 
+#include "guest_copy.h"
+
 namespace gmemu {
 
 Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, const Chaos &chaos)
-    : host_(host), dram_(dram), checker_(checker), chaos_(chaos), audit_client_(add_client())
+    : host_(host), dram_(dram), checker_(checker), chaos_(chaos), audit_client_(add_client()), watch_(checker.enabled())
 {
 }
 
@@ -95,6 +98,13 @@ bool Mmu::cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entr
 
 // --------------------------------------------------------------------- fill
 
+// The page that @meta.va is on.
+static PhysPage page_of_leaf(const TlbMeta &meta)
+{
+    const uint64_t inside = meta.va & (level_size(meta.level) - 1) & kPageMask;
+    return {(meta.pte & GMEMU_PTE_LOCAL) != 0, (meta.pte & GMEMU_PTE_ADDR_MASK) + inside};
+}
+
 // The host address of the 4 KiB page @page_va of the leaf, mapping system memory if it has to.
 std::byte *Mmu::host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access)
 {
@@ -147,6 +157,7 @@ AccessMask Mmu::usable(const TlbMeta &meta) const
 void Mmu::enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access)
 {
     meta.va = page_va;
+    meta.mark = watch_.mark(page_of_leaf(meta));
     std::lock_guard lock(client.tlb_lock());
     if (client.calls.revoked())
         return;
@@ -163,27 +174,45 @@ void Mmu::enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t pa
 
 FillResult Mmu::fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
 {
-    Translation translation;
+    const FillResult result = fill_locked(client, space, va, access);
+    if (!watch_.enabled())
+        return result;
+    if (result.ok && is_write(access))
+        check_not_table(space.ctx, va, result.page);
+    if (result.ok && watch_.is_firmware(result.page))
+        checker_.violation(GMEMU_CHK_FW_MEMORY, space.ctx, va.value,
+                           fmt::format("context {} va {:#x} maps local {:#x}, below DRAM_RESERVED: that is the running firmware's",
+                                       space.ctx.value, va.value, result.page.address));
+    if (!result.ok && result.no_memory && host_.bus_master())
+        checker_.violation(GMEMU_CHK_DMA_ADDRESS, space.ctx, va.value,
+                           fmt::format("context {} va {:#x} leads to bus {:#x}, which is no memory: never mapped for DMA, or "
+                                       "unmapped too early",
+                                       space.ctx.value, va.value, result.page.address));
+    return result;
+}
+
+FillResult Mmu::fill_locked(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
+{
+    FillResult result;
     std::optional<AccessCounters::Notification> notification;
     {
         std::lock_guard lock(client.lock());
         do {
             if (client.calls.begin())
                 client.walker.drop_mappings();
-            translation = fill_once(client, space, va, access);
+            result = fill_once(client, space, va, access);
         } while (client.calls.revoked());
-        if (counters_ && counters_->enabled() && translation.result.ok)
-            notification = counters_->count(space.ctx, va, translation.local);
+        if (counters_ && counters_->enabled() && result.ok)
+            notification = counters_->count(space.ctx, va, result.page.local);
     }
     if (notification)
         counters_->notify(*notification);
-    return translation.result;
+    return result;
 }
 
-Mmu::Translation Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
+FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
 {
-    Translation translation;
-    FillResult &result = translation.result;
+    FillResult result;
     const uint64_t page_va = page_of(va.value);
 
     if (client.chaos.one_in(16)) {
@@ -197,37 +226,47 @@ Mmu::Translation Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va,
                                           !is_poisoned(*hit, page_va)) {
         l2_hits_.fetch_add(1, std::memory_order_relaxed);
         if (std::byte *page = host_page(client, *hit, page_va, access)) {
-            translation.local = hit->pte & GMEMU_PTE_LOCAL;
+            hit->va = page_va;
+            result.page = page_of_leaf(*hit);
             enter_l1(client, space, std::move(*hit), page_va, page, access);
             result.ok = true;
-            return translation;
+            return result;
         }
     }
 
     walks_.fetch_add(1, std::memory_order_relaxed);
     gmemu_ctx_entry entry;
     if (!cached_context(client, space.ctx, entry, result.fault))
-        return translation;
+        return result;
     const WalkResult walk = client.walker.walk(space.ctx, entry, va, access);
     if (!walk.ok) {
         result.fault = walk.fault;
-        return translation;
+        if (walk.fault == GMEMU_FAULT_APERTURE && client.walker.table_missing()) {
+            result.no_memory = true;
+            result.page = client.walker.path().back();
+        }
+        return result;
     }
     TlbMeta meta{.va = page_va, .pte = walk.pte, .level = static_cast<uint8_t>(walk.level), .mapping = {}};
     if (is_poisoned(meta, page_va)) {
         result.fault = GMEMU_FAULT_POISON;
-        return translation;
+        return result;
     }
     std::byte *page = host_page(client, meta, page_va, access);
     if (!page) {
         result.fault = GMEMU_FAULT_APERTURE;
-        return translation;
+        // x86 leaves are the process's own: what it maps need not be memory.
+        result.no_memory = entry.format == GMEMU_CTX_FORMAT_GMEMU && !(meta.pte & GMEMU_PTE_LOCAL);
+        result.page = page_of_leaf(meta);
+        return result;
     }
-    translation.local = meta.pte & GMEMU_PTE_LOCAL;
+    for (const PhysPage &table : client.walker.path())
+        watch_.note_table({table, space.ctx, va});
+    result.page = page_of_leaf(meta);
     l2_.enter(space.ctx, meta, generation);
     enter_l1(client, space, std::move(meta), page_va, page, access);
     result.ok = true;
-    return translation;
+    return result;
 }
 
 bool Mmu::fill_bare(TlbClient &client, TlbSpace &space, uint64_t va, Access access, bool is_bus, uint64_t address)
@@ -418,6 +457,76 @@ std::vector<Mmu::CachedTranslation> Mmu::snapshot()
     return all;
 }
 
+std::optional<Mmu::Reach> Mmu::find_cached(const PhysPage &page, bool writable)
+{
+    const auto all = clients();
+    for (size_t i = 0; i < all.size(); i++) {
+        std::optional<Reach> found;
+        std::lock_guard lock(all[i]->tlb_lock());
+        for (auto &space : all[i]->spaces()) {
+            if (space->bare)
+                continue;
+            space->tlb.for_each([&](const TlbMeta &meta) {
+                if (page_of_leaf(meta) != page || (writable && !pte_ready(meta.pte, Access::kWrite)))
+                    return;
+                found = Reach{i, space->ctx, meta.va, meta.pte};
+            });
+        }
+        if (found)
+            return found;
+    }
+    return std::nullopt;
+}
+
+std::optional<Mmu::TableRole> Mmu::table_role(ContextId ctx, DeviceVa va, const PhysPage &page)
+{
+    std::lock_guard lock(audit_client_.lock());
+    gmemu_ctx_entry entry;
+    if (!audit_client_.calls.call([&] { return read_context(ctx, entry); }) || !(entry.root & GMEMU_PTE_V))
+        return std::nullopt;
+    peek_locked(ctx, va);
+    const auto path = audit_client_.walker.path();
+    const auto at = std::find(path.begin(), path.end(), page);
+    if (at == path.end())
+        return std::nullopt;
+    const unsigned levels = entry.format == GMEMU_CTX_FORMAT_X86_5L ? 5 : 4;
+    return TableRole{levels - 1 - static_cast<unsigned>(at - path.begin()), entry.format};
+}
+
+bool Mmu::is_garbage_table(const PhysPage &page, unsigned level) const
+{
+    std::array<uint64_t, GMEMU_PT_ENTRIES> entries;
+    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(entries));
+    if (page.local && !dram_.contains(DramOffset(page.address), kPageSize))
+        return false;
+    if (page.local)
+        guest_copy(bytes.data(), dram_.at(DramOffset(page.address)), bytes.size());
+    else if (!host_.dma_read(BusAddr(page.address), bytes))
+        return false;
+    return std::any_of(entries.begin(), entries.end(), [level](uint64_t entry) {
+        const bool leaf = entry & GMEMU_PTE_LEAF;
+        return (entry & GMEMU_PTE_V) && ((entry & GMEMU_PTE_RESERVED_MASK) || (level == 0 && !leaf) ||
+                                         (leaf && PageWalker::leaf_is_malformed(entry, level)));
+    });
+}
+
+// A hart that can write a page table can write everything.
+void Mmu::check_not_table(ContextId ctx, DeviceVa va, const PhysPage &page)
+{
+    const auto table = watch_.find_table(page);
+    if (!table)
+        return;
+    if (!table_role(table->ctx, table->va, page)) {
+        watch_.forget_table(page);
+        return;
+    }
+    checker_.violation(GMEMU_CHK_PT_WRITTEN, ctx, va.value,
+                       fmt::format("context {} va {:#x} maps {} {:#x} writable, which is a page table of context {} "
+                                   "(va {:#x})",
+                                   ctx.value, va.value, page.local ? "local" : "system", page.address,
+                                   table->ctx.value, table->va.value));
+}
+
 std::vector<Mmu::CachedContext> Mmu::snapshot_contexts()
 {
     std::vector<CachedContext> all;
@@ -433,6 +542,11 @@ WalkResult Mmu::peek(ContextId ctx, DeviceVa va)
 {
     // An invalidation takes this lock, so tables are not freed under the walk.
     std::lock_guard lock(audit_client_.lock());
+    return peek_locked(ctx, va);
+}
+
+WalkResult Mmu::peek_locked(ContextId ctx, DeviceVa va)
+{
     HostCalls &calls = audit_client_.calls;
     for (;;) {
         if (calls.begin())

@@ -7,12 +7,14 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "access_counters.h"
 #include "chaos.h"
 #include "l2_tlb.h"
+#include "page_watch.h"
 #include "tlb_client.h"
 
 namespace gmemu {
@@ -20,6 +22,8 @@ namespace gmemu {
 struct FillResult {
     bool ok = false;
     gmemu_fault_type fault = GMEMU_FAULT_PTE;  // when not ok
+    PhysPage page;                             // when ok, or where no memory is
+    bool no_memory = false;                    // system memory that a table or leaf names is none
 };
 
 class Mmu {
@@ -86,6 +90,25 @@ public:
     std::vector<CachedContext> snapshot_contexts();
     bool read_context(ContextId ctx, gmemu_ctx_entry &entry) const;  // from memory
 
+    PageWatch &watch() { return watch_; }
+    // A translation by which a hart or the queue processor can reach @page at this moment.
+    struct Reach {
+        size_t client = 0;  // in the order of add_client(), which begins with 1
+        ContextId ctx{};
+        uint64_t va = 0;
+        uint64_t pte = 0;
+    };
+    std::optional<Reach> find_cached(const PhysPage &page, bool writable);
+    // What @page is in a walk of @va in @ctx, if that goes through there. Not with a
+    // client's lock held.
+    struct TableRole {
+        unsigned level = 0;
+        uint32_t format = GMEMU_CTX_FORMAT_GMEMU;
+    };
+    std::optional<TableRole> table_role(ContextId ctx, DeviceVa va, const PhysPage &page);
+    // Has the table in GMEMU_CTX_FORMAT_GMEMU an entry that no software would write?
+    bool is_garbage_table(const PhysPage &page, unsigned level) const;
+
     uint64_t walks() const { return walks_.load(std::memory_order_relaxed); }
     uint64_t l2_hits() const { return l2_hits_.load(std::memory_order_relaxed); }
 
@@ -104,11 +127,10 @@ private:
 
     bool cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
     bool check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault_type &fault);
-    struct Translation {  // what a fill has entered
-        FillResult result;
-        bool local = false;
-    };
-    Translation fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
+    WalkResult peek_locked(ContextId ctx, DeviceVa va);  // audit_client_ is locked
+    FillResult fill_locked(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
+    void check_not_table(ContextId ctx, DeviceVa va, const PhysPage &page);
+    FillResult fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
     std::byte *host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access);
     AccessMask usable(const TlbMeta &meta) const;
     bool is_poisoned(const TlbMeta &meta, uint64_t page_va) const;
@@ -131,6 +153,7 @@ private:
     std::mutex add_client_mutex_;
     TlbClient &audit_client_;
     L2Tlb l2_;
+    PageWatch watch_;
     std::atomic<uint32_t> pending_shootdowns_{0};
 
     mutable std::mutex context_mutex_;

@@ -61,6 +61,9 @@ bool PageWalker::locate(uint64_t table, unsigned index, uint64_t *&slot, HostMap
 {
     const uint64_t address = table & GMEMU_PTE_ADDR_MASK;
     mapping = nullptr;
+    table_missing_ = false;
+    if (path_length_ < path_.size())
+        path_[path_length_++] = {(table & GMEMU_PTE_LOCAL) != 0, address};
     if (table & GMEMU_PTE_LOCAL) {
         if (!dram_.contains(DramOffset(address), kPageSize))
             return false;
@@ -72,8 +75,10 @@ bool PageWalker::locate(uint64_t table, unsigned index, uint64_t *&slot, HostMap
         cached = calls_.call([&] { return host_.map(BusAddr(address), kPageSize, true); });
         if (cached && cached->length() < kPageSize)
             cached.reset();
-        if (!cached)
+        if (!cached) {
+            table_missing_ = true;
             return false;
+        }
     }
     mapping = cached.get();
     slot = reinterpret_cast<uint64_t *>(cached->base()) + index;
@@ -185,6 +190,7 @@ WalkResult PageWalker::find_leaf_x86(const gmemu_ctx_entry &entry, DeviceVa va, 
 WalkResult PageWalker::find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf)
 {
     leaf = {};
+    path_length_ = 0;
     return entry.format == GMEMU_CTX_FORMAT_GMEMU ? find_leaf_gmemu(entry, va, leaf)
                                                   : find_leaf_x86(entry, va, tables, leaf);
 }

@@ -6,11 +6,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 #include "checker.h"
 #include "dram.h"
 #include "host.h"
 #include "host_calls.h"
+#include "page_watch.h"
 #include "types.h"
 
 namespace gmemu {
@@ -43,6 +45,14 @@ public:
     // Finds the leaf and changes nothing; checks no permission, reports nothing.
     WalkResult peek(const gmemu_ctx_entry &entry, DeviceVa va);
 
+    // The tables that the last walk or peek went through, root first.
+    std::span<const PhysPage> path() const { return {path_.data(), path_length_}; }
+
+    // The last of these is in system memory, but there is none at its address.
+    bool table_missing() const { return table_missing_; }
+
+    static bool leaf_is_malformed(uint64_t pte, unsigned level);
+
     // Forget directly mapped table pages.
     void drop_mappings();
 
@@ -62,13 +72,15 @@ private:
     WalkResult find_leaf(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf);
     WalkResult find_leaf_gmemu(const gmemu_ctx_entry &entry, DeviceVa va, Leaf &leaf);
     WalkResult find_leaf_x86(const gmemu_ctx_entry &entry, DeviceVa va, Tables tables, Leaf &leaf);
-    static bool leaf_is_malformed(uint64_t pte, unsigned level);
 
     const Host &host_;
     const Dram &dram_;
     Checker &checker_;
     HostCalls &calls_;
     std::array<Ref<HostMapping>, kCachedPages> pages_;
+    std::array<PhysPage, 8> path_{};
+    size_t path_length_ = 0;
+    bool table_missing_ = false;
 };
 
 }  // namespace gmemu

@@ -91,6 +91,16 @@ constexpr RegisterInfo kRegisters[] = {
     REG(ACNT_VA, 8, RW, kAll64, 0),
     REG(ACNT_CTX, 4, RW, kAll32, 0),
     REG(ACNT_ONLY_CTX, 4, RW, kAll32, 0),
+    REG(CHECK_RING_BASE, 8, RW, kAll64, 0),
+    REG(CHECK_RING_SIZE_LOG2, 4, RW, kAll32, 0),
+    REG(CHECK_RING_CTRL, 4, RW, GMEMU_CHECK_RING_ENABLE, 0),
+    REG(CHECK_RING_GET, 4, RW, kAll32, 0),
+    REG(CHECK_RING_PUT, 4, RO, 0, 0),
+    REG(CHECK_RING_DROPPED, 4, RO, 0, 0),
+    REG(CHECK_LIMIT, 4, RW, kAll32, GMEMU_CHECK_LIMIT_RESET),
+    {GMEMU_REG_CHECK_MUTE(0), 8, RW, kAll64, 0, "CHECK_MUTE0"},
+    {GMEMU_REG_CHECK_MUTE(1), 8, RW, kAll64, 0, "CHECK_MUTE1"},
+    REG(CHECK_MUTED, 4, RO, 0, 0),
 };
 
 #undef FAULT_RING

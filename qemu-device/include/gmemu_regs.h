@@ -75,6 +75,7 @@
 #define GMEMU_CAP_WALK_X86 GMEMU_BIT64(4)
 #define GMEMU_CAP_CHECKER GMEMU_BIT64(5)
 #define GMEMU_CAP_ACCESS_COUNTERS GMEMU_BIT64(6)
+#define GMEMU_CAP_CHECK_RING GMEMU_BIT64(8)
 #define GMEMU_CAP_PREFETCH GMEMU_BIT64(9) /* harts report prefetches that miss (GMEMU_ACCESS_PREFETCH) */
 #define GMEMU_REG_CORES 0x0010u /* RO: number of compute harts */
 #define GMEMU_REG_QUEUES 0x0014u /* RO: number of queues and doorbells */
@@ -113,7 +114,7 @@
 #define GMEMU_ERR_COPY 4u /* copy engine descriptor refused */
 #define GMEMU_ERR_CONTRACT 5u /* contract checker in fatal mode */
 
-/* Contract checker. The catalogue of codes is in docs/hardware.md. */
+/* Contract checker. docs/checker.md explains each code. */
 #define GMEMU_REG_CHECK_MODE 0x0060u /* RO: GMEMU_CHECK_* */
 #define GMEMU_CHECK_OFF 0u
 #define GMEMU_CHECK_LOG 1u
@@ -139,10 +140,67 @@ enum gmemu_check_code {
 	GMEMU_CHK_COPY_DESC = 12, /* copy descriptor malformed or out of local DRAM */
 	GMEMU_CHK_PTE_RANGE = 13, /* leaf or table pointer outside local DRAM */
 	GMEMU_CHK_CTX_LIVE = 14, /* context entry changed or table moved without invalidation */
+
+	GMEMU_CHK_COPY_MAPPED = 30, /* copy or fill writes local DRAM that a hart can reach meanwhile */
+	GMEMU_CHK_COPY_RACE = 31, /* copy reads a page that a hart can write meanwhile */
+	GMEMU_CHK_PT_WRITTEN = 32, /* page-table page mapped writable, or overwritten by a copy */
+	GMEMU_CHK_DMA_ADDRESS = 33, /* ring, fence, table or copy at a bus address that is no memory */
+	GMEMU_CHK_FW_IMAGE = 34, /* firmware image changed while it was loaded */
+	GMEMU_CHK_RING_OVERRUN = 35, /* PUT moved back, or over what the device has not consumed */
+	GMEMU_CHK_MSG_CHANGED = 36, /* mailbox message changed between PUT and the firmware's GET */
+	GMEMU_CHK_MSG_FORMAT = 37, /* mailbox message of unknown type or with a reserved field set */
+	GMEMU_CHK_UNIT_STOPPED = 38, /* unit switched off while it had work */
+	GMEMU_CHK_RING_OVERLAP = 39, /* memory of a ring or table also serves another, or is written by a copy */
+	GMEMU_CHK_FW_MEMORY = 40, /* the firmware's part of local DRAM mapped or written while it runs */
+	GMEMU_CHK_INV_OPERANDS = 41, /* CANCEL_VA with SCOPE_RANGE: they share INV_VA */
+
 	GMEMU_CHK_MGMT_DMA = 60, /* the firmware's DMA command malformed, out of local DRAM, or given while one runs */
 	GMEMU_CHK_MGMT_INV = 61, /* the firmware's invalidation malformed, or given while one runs */
-	GMEMU_CHK_MAX
+	GMEMU_CHK_MAX /* larger than each code */
 };
+
+/* What kind of mistake a code stands for; docs/checker.md says more. */
+enum gmemu_check_class {
+	GMEMU_CLASS_NONE = 0,
+	GMEMU_CLASS_UNDEFINED = 1, /* from here on silicon may do anything, mostly corrupt memory */
+	GMEMU_CLASS_NONCONTRACTUAL = 2, /* breaks a rule of the manual; this device ignores it safely */
+	GMEMU_CLASS_UNSUPPORTED = 3, /* not in this version of the device */
+	GMEMU_CLASS_UNPREDICTABLE = 4, /* a race: the result depends on who comes first */
+};
+
+/*
+ * The catalogue: X(NAME, CLASS, "text") for each GMEMU_CHK_NAME but NONE, with its
+ * GMEMU_CLASS_CLASS and what software did. docs/checker.md has an entry for each.
+ */
+#define GMEMU_CHECK_CATALOGUE(X) \
+	X(STALE_TLB, UNDEFINED, "a TLB invalidation is missing") \
+	X(LOST_REPLAY, UNPREDICTABLE, "a fault was taken from the ring, no replay or cancel came") \
+	X(RING_GET, NONCONTRACTUAL, "GET moved past what is there") \
+	X(RING_VALID, UNDEFINED, "ring entry released with its valid byte set") \
+	X(RESERVED_PTE, UNDEFINED, "reserved bit or misaligned leaf in a page table") \
+	X(RESERVED_CTX, UNDEFINED, "reserved bit or unknown format in a context entry") \
+	X(REG_SIZE, NONCONTRACTUAL, "register access of a wrong size") \
+	X(REG_UNDEFINED, UNSUPPORTED, "access to a register that does not exist") \
+	X(REG_READONLY, NONCONTRACTUAL, "write to a read-only register") \
+	X(REG_BUSY, NONCONTRACTUAL, "unit programmed while it works") \
+	X(BAD_VALUE, NONCONTRACTUAL, "value a register cannot have") \
+	X(COPY_DESC, NONCONTRACTUAL, "copy descriptor refused") \
+	X(PTE_RANGE, UNDEFINED, "page-table entry points out of local DRAM") \
+	X(CTX_LIVE, UNDEFINED, "context entry changed without invalidation") \
+	X(COPY_MAPPED, UNPREDICTABLE, "copy writes local DRAM that a hart can reach") \
+	X(COPY_RACE, UNPREDICTABLE, "copy reads a page that a hart can write") \
+	X(PT_WRITTEN, UNDEFINED, "page table mapped writable or overwritten by a copy") \
+	X(DMA_ADDRESS, UNDEFINED, "DMA address that is no memory") \
+	X(FW_IMAGE, UNPREDICTABLE, "firmware image changed while it was loaded") \
+	X(RING_OVERRUN, UNDEFINED, "PUT moved over what is not consumed yet") \
+	X(MSG_CHANGED, UNPREDICTABLE, "mailbox message changed after PUT") \
+	X(MSG_FORMAT, UNSUPPORTED, "mailbox message of unknown type or form") \
+	X(UNIT_STOPPED, UNDEFINED, "unit switched off while it had work") \
+	X(RING_OVERLAP, UNDEFINED, "memory of a ring has a second use") \
+	X(FW_MEMORY, UNDEFINED, "the firmware's memory mapped or written") \
+	X(INV_OPERANDS, UNDEFINED, "CANCEL_VA combined with SCOPE_RANGE") \
+	X(MGMT_DMA, NONCONTRACTUAL, "the firmware's DMA command refused") \
+	X(MGMT_INV, NONCONTRACTUAL, "the firmware's invalidation refused")
 
 /* ---------------------------------------------------------------- MMU ---- */
 
@@ -605,6 +663,50 @@ GMEMU_ASSERT_SIZE(struct gmemu_acnt_entry, 32);
 #define GMEMU_ACNT_APERTURE_SYSTEM 0u
 #define GMEMU_ACNT_APERTURE_LOCAL 1u
 #define GMEMU_ACNT_VALID 0x80u
+
+/* ------------------------------------------------------- checker ring ---- */
+
+/*
+ * With GMEMU_CAP_CHECK_RING: each violation becomes an entry of a ring in system
+ * memory, with the rules of the fault rings: the byte with GMEMU_CHECK_VALID last,
+ * software clears it and writes GET, full when PUT + 1 == GET (mod size). An entry
+ * that finds the ring full is dropped and counted. GMEMU_VEC_ERROR fires when an entry
+ * becomes valid while the ring is armed, and disarms it; a write to GET arms it, and
+ * fires at once if entries remain. While the ring is enabled the checker raises the
+ * vector in no other way.
+ */
+#define GMEMU_REG_CHECK_RING_BASE 0x0740u /* RW, 64 bit: bus address, 4 KiB aligned */
+#define GMEMU_REG_CHECK_RING_SIZE_LOG2 0x0748u /* RW: log2 of the number of entries, 1..16 */
+#define GMEMU_REG_CHECK_RING_CTRL 0x074cu /* RW: GMEMU_CHECK_RING_ENABLE */
+#define GMEMU_CHECK_RING_ENABLE GMEMU_BIT(0) /* setting it sets GET, PUT and DROPPED to 0 */
+#define GMEMU_REG_CHECK_RING_GET 0x0750u /* RW: index of the next entry software reads */
+#define GMEMU_REG_CHECK_RING_PUT 0x0754u /* RO: index of the next entry the device writes */
+#define GMEMU_REG_CHECK_RING_DROPPED 0x0758u /* RO: entries that found the ring full */
+#define GMEMU_REG_CHECK_LIMIT 0x075cu /* RW: see below */
+#define GMEMU_CHECK_LIMIT_RESET 32u
+/*
+ * Of each code, the first CHECK_LIMIT violations are logged and entered in the ring,
+ * after that only each 2^n-th. All are counted in CHECK_COUNT.
+ */
+#define GMEMU_REG_CHECK_MUTE(n) (0x0760u + 8u * (n)) /* RW, 64 bit, n = 0, 1: bit c: code 64 n + c is muted */
+#define GMEMU_REG_CHECK_MUTED 0x0770u /* RO: violations of muted codes, which are nowhere else */
+
+struct gmemu_check_entry {
+	uint64_t timestamp; /* GMEMU_REG_TIMESTAMP */
+	uint64_t info; /* as GMEMU_REG_CHECK_INFO */
+	uint32_t ctx;
+	uint32_t count; /* violations of this code since reset, this one included */
+	uint16_t code; /* enum gmemu_check_code */
+	uint16_t queue; /* GMEMU_CHECK_NO_QUEUE: none, or not known */
+	uint8_t hart; /* GMEMU_CHECK_NO_HART: none, or not known */
+	uint8_t check_class; /* enum gmemu_check_class */
+	uint8_t reserved;
+	uint8_t valid; /* GMEMU_CHECK_VALID, written last */
+};
+GMEMU_ASSERT_SIZE(struct gmemu_check_entry, 32);
+#define GMEMU_CHECK_VALID 0x80u
+#define GMEMU_CHECK_NO_QUEUE 0xffffu
+#define GMEMU_CHECK_NO_HART 0xffu
 
 /* ------------------------------------------------------- queues and AQL -- */
 

@@ -51,6 +51,8 @@ bool FakeHost::dma_read(void *opaque, uint64_t bus, void *buf, uint64_t len)
     if (!host.inside(bus, len))
         return false;
     gmemu::guest_copy(static_cast<std::byte *>(buf), host.at(bus), len);
+    if (host.after_read_)
+        host.after_read_(bus, len);
     return true;
 }
 

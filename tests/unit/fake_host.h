@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -49,6 +50,8 @@ public:
     uint64_t written_bytes() const { return written_.load(); }
     bool logged(const std::string &text) const;  // a line that contains it
     void refuse_maps(bool refuse) { refuse_maps_ = refuse; }  // DMA by copying only
+    // Called after each DMA read, by the thread that read; set while nothing runs.
+    void after_read(std::function<void(uint64_t bus, uint64_t len)> hook) { after_read_ = std::move(hook); }
     // As if dma_map waited for a lock that the caller of dma_revoke holds.
     void block_maps(bool block) { block_maps_ = block; }
     bool map_is_blocked() const { return blocked_.load() > 0; }
@@ -73,6 +76,7 @@ private:
     std::atomic<bool> refuse_maps_{false};
     std::atomic<bool> block_maps_{false};
     std::atomic<int> blocked_{0};
+    std::function<void(uint64_t, uint64_t)> after_read_;
     mutable std::mutex mutex_;
     std::vector<std::string> lines_;
 };

@@ -183,7 +183,7 @@ TEST_CASE("fault type APERTURE, in system memory and in local DRAM", "[fault][ty
     else
         rig.m.map(1, kData, 0x10000, kRW);  // no memory there
     rig.expect(GMEMU_ACCESS_READ, kData, GMEMU_FAULT_APERTURE, [&] { rig.m.map(1, kData, rig.page, kRW); });
-    CHECK(rig.m.r32(GMEMU_REG_CHECK_CODE) == (local ? GMEMU_CHK_PTE_RANGE : GMEMU_CHK_NONE));
+    CHECK(rig.m.r32(GMEMU_REG_CHECK_CODE) == (local ? GMEMU_CHK_PTE_RANGE : GMEMU_CHK_DMA_ADDRESS));
 }
 
 TEST_CASE("fault type POISON", "[fault][types]")

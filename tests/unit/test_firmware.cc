@@ -3,67 +3,13 @@
 // The boot ROM and the management hart, with firmware of a few instructions.
 #include <catch2/catch_test_macros.hpp>
 
-#include <algorithm>
-#include <cstring>
-
-#include "machine.h"
+#include "firmware_image.h"
 
 namespace {
-
-struct Image {
-    explicit Image(const rv::Code &code)
-    {
-        bytes.resize(sizeof(gmemu_fw_header) + code.here());
-        std::ranges::copy(std::as_bytes(std::span(code.words())), bytes.begin() + sizeof(gmemu_fw_header));
-        header.magic = GMEMU_FW_MAGIC;
-        header.header_size = sizeof(header);
-        header.image_size = static_cast<uint32_t>(bytes.size());
-        header.crc32 = gmemu::crc32_ieee(std::span(bytes).subspan(sizeof(header)));
-        header.contract = GMEMU_VERSION_MAJOR << 16 | GMEMU_VERSION_MINOR;
-        header.fw_version = 0x10002;
-        header.entry = sizeof(header);
-        header.mem_size = 0x10000;
-        std::memcpy(header.name, "test", 4);
-    }
-    void boot(Machine &m)
-    {
-        std::memcpy(bytes.data(), &header, sizeof(header));
-        const uint64_t at = m.alloc(bytes.size());
-        std::memcpy(m.host.at(at), bytes.data(), bytes.size());
-        m.w64(GMEMU_REG_FW_BASE, at);
-        m.w32(GMEMU_REG_FW_SIZE, size ? size : header.image_size);
-        m.w32(GMEMU_REG_FW_CTRL, GMEMU_FW_CTRL_BOOT);
-    }
-    gmemu_fw_header header{};
-    std::vector<std::byte> bytes;
-    uint32_t size = 0;
-};
 
 bool reaches(Machine &m, uint32_t status)
 {
     return Machine::wait_for([&] { return m.r32(GMEMU_REG_FW_STATUS) == status; });
-}
-
-// Says RUNNING, then answers each mailbox interrupt by copying H2F_PUT to F2H_PUT.
-rv::Code echo()
-{
-    rv::Code c;
-    c.li(rv::s0, GMEMU_MGMT_MMIO);
-    c.li(rv::t0, GMEMU_FW_RUNNING);
-    c.sd(rv::t0, rv::s0, GMEMU_M_FW_STATUS);
-    c.li(rv::t0, 'h');
-    c.sd(rv::t0, rv::s0, GMEMU_M_CONSOLE);
-    c.li(rv::t0, '\n');
-    c.sd(rv::t0, rv::s0, GMEMU_M_CONSOLE);
-    const size_t loop = c.here();
-    c.emit(0x10500073);  // wfi
-    c.ld(rv::t0, rv::s0, GMEMU_M_IRQ_PENDING);
-    c.sd(rv::t0, rv::s0, GMEMU_M_IRQ_ACK);
-    c.ld(rv::t0, rv::s0, GMEMU_M_H2F_PUT);
-    c.sd(rv::t0, rv::s0, GMEMU_M_H2F_GET);
-    c.sd(rv::t0, rv::s0, GMEMU_M_F2H_PUT);
-    c.j(loop);
-    return c;
 }
 
 }  // namespace
@@ -77,7 +23,7 @@ TEST_CASE("CRC-32", "[firmware]")
 TEST_CASE("firmware boots, talks and halts", "[firmware]")
 {
     Machine m({.enable = false});
-    Image image(echo());
+    FirmwareImage image(echo_firmware());
     image.boot(m);
     REQUIRE(reaches(m, GMEMU_FW_RUNNING));
     CHECK(m.r32(GMEMU_REG_FW_VERSION) == 0x10002);
@@ -120,7 +66,7 @@ TEST_CASE("firmware boots, talks and halts", "[firmware]")
 TEST_CASE("images that are refused, and why", "[firmware]")
 {
     Machine m({.enable = false});
-    Image image(echo());
+    FirmwareImage image(echo_firmware());
     std::string why;
     SECTION("magic")
     {
@@ -182,7 +128,7 @@ TEST_CASE("firmware that crashes is reported", "[firmware]")
     rv::Code c;
     c.li(rv::t0, 0x1000);
     c.ld(rv::t0, rv::t0, 0);
-    Image image(c);
+    FirmwareImage image(c);
     image.boot(m);
     CHECK(reaches(m, GMEMU_FW_CRASHED));
     CHECK(Machine::wait_for([&] { return m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_FIRMWARE; }));

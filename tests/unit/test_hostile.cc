@@ -64,6 +64,8 @@ TEST_CASE("hostile: with all slots of the invalidation unit taken a command is r
     m.start(0, 2, 0x10000);
     m.fault();
     m.w32(GMEMU_REG_CTRL, 0);
+    CHECK(m.r32(GMEMU_REG_CHECK_CODE) == GMEMU_CHK_UNIT_STOPPED);
+    m.w32(GMEMU_REG_CHECK_CODE, 0);
     const auto start = std::chrono::steady_clock::now();
     for (unsigned i = 0; i < 18; i++)
         m.command(GMEMU_INV_REPLAY_START_ACK_ALL << GMEMU_INV_REPLAY_SHIFT);

@@ -176,7 +176,8 @@ TEST_CASE("system address that is no memory", "[mmu]")
     Client c(m, 2);
     m.map(2, kVa, FakeHost::kRamBase - kPage, kRW);
     CHECK(c.fault(kVa, Access::kRead) == GMEMU_FAULT_APERTURE);
-    CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
+    CHECK(m.r32(GMEMU_REG_CHECK_CODE) == GMEMU_CHK_DMA_ADDRESS);
+    CHECK(m.r64(GMEMU_REG_CHECK_INFO) == kVa);
 }
 
 TEST_CASE("translations stay until they are invalidated", "[mmu][tlb]")

@@ -15,8 +15,8 @@ TEST_CASE("reset values", "[registers]")
     Machine m({.cores = 3, .dram = 8ull << 20, .enable = false});
     CHECK(m.r32(GMEMU_REG_ID) == 0x554d4547);
     CHECK(m.r32(GMEMU_REG_VERSION) == 0x10000);
-    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS |
-                                    GMEMU_CAP_CHECKER | GMEMU_CAP_PREFETCH));
+    CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_CHECKER |
+                                     GMEMU_CAP_CHECK_RING | GMEMU_CAP_PREFETCH));
     CHECK(m.r32(GMEMU_REG_CORES) == 3);
     CHECK(m.r32(GMEMU_REG_QUEUES) == 256);
     CHECK(m.r32(GMEMU_REG_CTX_LOG2) == 16);
@@ -26,6 +26,7 @@ TEST_CASE("reset values", "[registers]")
     CHECK(m.r32(GMEMU_REG_ACNT_THRESHOLD) == 16);
     CHECK(m.r32(GMEMU_REG_ACNT_GRANULE_LOG2) == 21);
     CHECK(m.r32(GMEMU_REG_ACNT_PERIOD_US) == 1000);
+    CHECK(m.r32(GMEMU_REG_CHECK_LIMIT) == 32);
     CHECK(m.r64(GMEMU_REG_DRAM_SIZE) == 8ull << 20);
     CHECK(m.r64(GMEMU_REG_DRAM_RESERVED) == 2ull << 20);
     CHECK(m.r32(GMEMU_REG_STATUS) == GMEMU_STATUS_READY);
@@ -37,7 +38,8 @@ TEST_CASE("reset values", "[registers]")
         if (info.offset > GMEMU_REG_STATUS && info.offset != GMEMU_REG_TIMESTAMP &&
             info.offset != GMEMU_REG_CHECK_MODE && info.offset != GMEMU_REG_ACNT_THRESHOLD &&
             info.offset != GMEMU_REG_ACNT_GRANULE_LOG2 && info.offset != GMEMU_REG_ACNT_PERIOD_US &&
-            info.offset != GMEMU_REG_FAULT_ENGINES)
+            info.offset != GMEMU_REG_FAULT_ENGINES &&
+            info.offset != GMEMU_REG_CHECK_LIMIT)
             CHECK(read_of(m, info) == 0);
     }
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
