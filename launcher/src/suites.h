@@ -13,6 +13,8 @@ namespace gmemu {
 
 /* Host programs Meson knows: unit, firmware, library, qtest and differential tests. */
 std::vector<TestGroup> meson_suites(const Paths &paths);
+/* --full: tests of the core that take minutes; Catch2 hides them otherwise. */
+std::vector<TestGroup> long_suites(const Paths &paths);
 /* --full: the core's tests again under sanitizers. */
 std::vector<TestGroup> sanitizer_suites(const Paths &paths);
 /* --full: a minute of libFuzzer on the core. */

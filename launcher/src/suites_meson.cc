@@ -98,6 +98,22 @@ std::vector<TestGroup> meson_suites(const Paths &paths)
     return groups;
 }
 
+std::vector<TestGroup> long_suites(const Paths &paths)
+{
+    std::vector<TestGroup> groups;
+
+    for (MesonTest test : introspect(paths.build)) {
+        if (test.name != "unit/unit")
+            continue;
+        test.name = "unit/long";
+        test.command.push_back("[long]");
+        test.timeout_s *= 2;
+        groups.push_back(
+            {{test.name}, [test](const auto &, TestReport &report) { run_meson_test(test, report); }});
+    }
+    return groups;
+}
+
 std::vector<TestGroup> sanitizer_suites(const Paths &paths)
 {
     std::vector<TestGroup> groups;

@@ -43,6 +43,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(negative_suites(paths, options));
     append(planted_bug_suites(paths, options));
     if (options.full) {
+        append(long_suites(paths));
         append(sanitizer_suites(paths));
         append(fuzz_suites(paths));
     }

@@ -49,8 +49,8 @@ void AccessCounters::attach()
         });
     };
     when_disabled(GMEMU_REG_ACNT_BASE, [](uint64_t v) { return v & 0xfff ? "not aligned to 4 KiB" : nullptr; });
-    when_disabled(GMEMU_REG_ACNT_SIZE_LOG2, [](uint64_t v) { return v < 1 || v > 16 ? "not 1..16" : nullptr; });
-    when_disabled(GMEMU_REG_ACNT_THRESHOLD, [](uint64_t v) { return v < 1 || v > 0xffff ? "not 1..65535" : nullptr; });
+    when_disabled(GMEMU_REG_ACNT_SIZE_LOG2, [](uint64_t v) { return v < 1 || v > kMaxSizeLog2 ? "not 1..16" : nullptr; });
+    when_disabled(GMEMU_REG_ACNT_THRESHOLD, [](uint64_t v) { return v < 1 || v > kMaxThreshold ? "not 1..65535" : nullptr; });
     when_disabled(GMEMU_REG_ACNT_GRANULE_LOG2, [](uint64_t v) {
         return v < GMEMU_ACNT_GRANULE_MIN_LOG2 || v > GMEMU_ACNT_GRANULE_MAX_LOG2 ? "not 12..30" : nullptr;
     });
@@ -224,6 +224,17 @@ bool AccessCounters::put_entry(gmemu_acnt_entry entry)
     return true;
 }
 
+// What count() looks at, from the registers.
+void AccessCounters::apply(uint64_t ctrl)
+{
+    threshold_ = static_cast<uint32_t>(registers_.value(GMEMU_REG_ACNT_THRESHOLD));
+    granule_log2_ = static_cast<unsigned>(registers_.value(GMEMU_REG_ACNT_GRANULE_LOG2));
+    only_ctx_ = static_cast<uint32_t>(registers_.value(GMEMU_REG_ACNT_ONLY_CTX));
+    local_ = ctrl & GMEMU_ACNT_CTRL_LOCAL;
+    one_ctx_ = ctrl & GMEMU_ACNT_CTRL_ONE_CTX;
+    enabled_ = ctrl & GMEMU_ACNT_CTRL_ENABLE;
+}
+
 bool AccessCounters::write_ctrl(uint64_t value)
 {
     const bool enable = value & GMEMU_ACNT_CTRL_ENABLE;
@@ -236,14 +247,9 @@ bool AccessCounters::write_ctrl(uint64_t value)
         armed_ = true;
         for (uint32_t reg : {GMEMU_REG_ACNT_GET, GMEMU_REG_ACNT_PUT, GMEMU_REG_ACNT_DROPPED})
             registers_.set(reg, 0);
-        threshold_ = static_cast<uint32_t>(registers_.value(GMEMU_REG_ACNT_THRESHOLD));
-        granule_log2_ = static_cast<unsigned>(registers_.value(GMEMU_REG_ACNT_GRANULE_LOG2));
-        only_ctx_ = static_cast<uint32_t>(registers_.value(GMEMU_REG_ACNT_ONLY_CTX));
         forget_if([](const Counter &) { return true; });
     }
-    local_ = value & GMEMU_ACNT_CTRL_LOCAL;
-    one_ctx_ = value & GMEMU_ACNT_CTRL_ONE_CTX;
-    enabled_ = enable;
+    apply(value);
     // What is in the L1 TLBs from before has not been counted.
     if (enable && !live_.exchange(true)) {
         std::lock_guard lock(sample_mutex_);
@@ -338,6 +344,34 @@ void AccessCounters::reset()
         seq_ = 0;
     }
     forget_if([](const Counter &) { return true; });
+}
+
+// The counters start anew, as those of a table that has forgotten them.
+void AccessCounters::transfer(StateStream &stream)
+{
+    std::lock_guard lock(ring_mutex_);
+    stream.field(armed_);
+    stream.field(get_);
+    stream.field(put_);
+    stream.field(dropped_);
+    stream.field(seq_);
+    if (!stream.loading() || !stream.ok())
+        return;
+    auto in = [this](uint32_t reg, uint64_t min, uint64_t max) {
+        return registers_.value(reg) >= min && registers_.value(reg) <= max;
+    };
+    const uint64_t ctrl = registers_.value(GMEMU_REG_ACNT_CTRL);
+    const bool enable = ctrl & GMEMU_ACNT_CTRL_ENABLE;
+    stream.require(in(GMEMU_REG_ACNT_SIZE_LOG2, enable ? 1 : 0, kMaxSizeLog2) &&
+                       (!enable || (get_ < entries() && put_ < entries())),
+                   "an index of the access counter ring is beyond its end");
+    stream.require(in(GMEMU_REG_ACNT_THRESHOLD, 1, kMaxThreshold) &&
+                       in(GMEMU_REG_ACNT_GRANULE_LOG2, GMEMU_ACNT_GRANULE_MIN_LOG2, GMEMU_ACNT_GRANULE_MAX_LOG2) &&
+                       (in(GMEMU_REG_ACNT_PERIOD_US, 0, 0) ||
+                        in(GMEMU_REG_ACNT_PERIOD_US, GMEMU_ACNT_PERIOD_MIN_US, GMEMU_ACNT_PERIOD_MAX_US)),
+                   "a setting of the access counters is impossible");
+    if (stream.ok())
+        apply(ctrl);
 }
 
 }  // namespace gmemu

@@ -25,6 +25,7 @@
 #include "errors.h"
 #include "host.h"
 #include "registers.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -51,6 +52,8 @@ public:
     void notify(const Notification &notification);
 
     void reset();
+    // With harts held; loading: after the registers.
+    void transfer(StateStream &stream);
 
     uint64_t counted() const { return counted_.load(std::memory_order_relaxed); }
     uint64_t samplings() const { return samplings_.load(std::memory_order_relaxed); }
@@ -61,6 +64,8 @@ private:
     static constexpr unsigned kSets = 64;
     static constexpr unsigned kWays = 4;
     static constexpr unsigned kViolationsPerWrite = 8;
+    static constexpr uint64_t kMaxSizeLog2 = 16;
+    static constexpr uint64_t kMaxThreshold = 0xffff;
 
     struct Counter {
         ContextId ctx{};
@@ -90,6 +95,7 @@ private:
         return BusAddr(registers_.value(GMEMU_REG_ACNT_BASE)) + slot * sizeof(gmemu_acnt_entry);
     }
     bool write_ctrl(uint64_t value);
+    void apply(uint64_t ctrl);
     void write_get(uint64_t value);
     void check_released(uint32_t from, uint32_t count);
     bool put_entry(gmemu_acnt_entry entry);

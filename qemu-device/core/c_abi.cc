@@ -2,8 +2,12 @@
 //
 // gmemu_core.h on top of the C++ device. Nothing throws across it: making a
 // device reports failure, and anything later that cannot get memory ends here.
+#include <algorithm>
+#include <memory>
 #include <new>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "device.h"
 #include "gmemu_core.h"
@@ -18,6 +22,21 @@ template <class Function>
 static auto guarded(Function &&function) noexcept
 {
     return function();
+}
+
+// Both report a lack of memory instead of ending the process: a stream can be large.
+template <class Function>
+static bool reporting(const char **error, Function &&function) noexcept
+{
+    static thread_local std::string message;
+    try {
+        message = function();
+    } catch (const std::exception &e) {
+        message = e.what();
+    }
+    if (error)
+        *error = message.c_str();
+    return message.empty();
 }
 
 extern "C" {
@@ -78,6 +97,31 @@ void gmemu_core_set_bus_master(gmemu_core *core, bool enabled)
 void gmemu_core_dma_revoke(gmemu_core *core, uint64_t bus, uint64_t len)
 {
     guarded([&] { core->device.dma_revoke(gmemu::BusAddr(bus), len); });
+}
+
+void *gmemu_core_save(gmemu_core *core, size_t *size, const char **error)
+{
+    std::unique_ptr<std::byte[]> copy;
+    const bool saved = reporting(error, [&] {
+        std::vector<std::byte> bytes;
+        std::string problem = core->device.save(bytes);
+        copy = std::make_unique<std::byte[]>(bytes.size());
+        std::ranges::copy(bytes, copy.get());
+        *size = bytes.size();
+        return problem;
+    });
+    return saved ? copy.release() : nullptr;
+}
+
+void gmemu_core_free_state(void *state)
+{
+    std::unique_ptr<std::byte[]>(static_cast<std::byte *>(state)).reset();
+}
+
+bool gmemu_core_load(gmemu_core *core, const void *state, size_t size, const char **error)
+{
+    return reporting(error,
+                     [&] { return core->device.load(std::span(static_cast<const std::byte *>(state), size)); });
 }
 
 void gmemu_core_get_stats(gmemu_core *core, gmemu_core_stats *stats)

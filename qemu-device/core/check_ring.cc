@@ -56,7 +56,7 @@ void CheckRing::attach_registers()
     while_off(GMEMU_REG_CHECK_RING_BASE,
               [](uint64_t value) { return value & 0xfff ? "not aligned to 4 KiB" : nullptr; });
     while_off(GMEMU_REG_CHECK_RING_SIZE_LOG2,
-              [](uint64_t value) { return value < 1 || value > 16 ? "not 1..16" : nullptr; });
+              [](uint64_t value) { return value < 1 || value > kMaxSizeLog2 ? "not 1..16" : nullptr; });
     registers_.on_write(GMEMU_REG_CHECK_RING_CTRL, [this](uint64_t value) {
         const bool enable = value & GMEMU_CHECK_RING_ENABLE;
         if (enable && registers_.value(GMEMU_REG_CHECK_RING_SIZE_LOG2) == 0) {
@@ -202,6 +202,52 @@ void CheckRing::reset()
     enabled_ = armed_ = false;
     get_ = put_ = dropped_ = 0;
     queue_.clear();
+}
+
+// -------------------------------------------------------------- saved state
+
+static void transfer_entry(StateStream &stream, gmemu_check_entry &entry)
+{
+    stream.field(entry.timestamp);
+    stream.field(entry.info);
+    stream.field(entry.ctx);
+    stream.field(entry.count);
+    stream.field(entry.code);
+    stream.field(entry.queue);
+    stream.field(entry.hart);
+    stream.field(entry.check_class);
+}
+
+void CheckRing::transfer(StateStream &stream)
+{
+    std::lock_guard lock(mutex_);
+    stream.field(enabled_);
+    stream.field(armed_);
+    stream.field(get_);
+    stream.field(put_);
+    stream.field(dropped_);
+    auto queued = static_cast<uint32_t>(queue_.size());
+    stream.field(queued, kQueued, "the number of reports on their way");
+    if (!stream.loading()) {
+        for (gmemu_check_entry entry : queue_)
+            transfer_entry(stream, entry);
+        return;
+    }
+    const uint64_t size_log2 = registers_.value(GMEMU_REG_CHECK_RING_SIZE_LOG2);
+    stream.require(size_log2 <= kMaxSizeLog2 && (!enabled_ || size_log2 >= 1), "the size of the checker ring is impossible");
+    stream.require(checker_.enabled() || queued == 0, "reports of a checker that is off");
+    if (stream.ok())
+        stream.require(!enabled_ || (get_ < entries() && put_ < entries()), "an index of the checker ring is beyond its end");
+    for (uint32_t i = 0; i < queued && stream.ok(); i++) {
+        gmemu_check_entry entry{};
+        transfer_entry(stream, entry);
+        queue_.push_back(entry);
+    }
+    if (!stream.ok()) {
+        enabled_ = false;
+        queue_.clear();
+    }
+    wake_.notify_all();
 }
 
 }  // namespace gmemu

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "registers.h"
 #include "run_gate.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -29,8 +30,11 @@ public:
 
     // With the gate held and drained.
     void reset();
+    // Likewise; loading: after reset(), and the registers are there.
+    void transfer(StateStream &stream);
 
 private:
+    static constexpr uint64_t kMaxSizeLog2 = 16;
     static constexpr size_t kQueued = 256;  // as if the ring were full beyond that
 
     bool report(gmemu_check_entry entry);  // false: the ring is off

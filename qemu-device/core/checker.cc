@@ -115,4 +115,23 @@ void Checker::reset()
     per_code_.fill(0);
 }
 
+void Checker::transfer(StateStream &stream)
+{
+    std::lock_guard lock(mutex_);
+    stream.field(count_);
+    stream.field(total_);
+    stream.field(code_);
+    stream.field(ctx_);
+    stream.field(info_);
+    stream.field(muted_);
+    stream.field(limit_);
+    for (auto &word : mute_)
+        stream.field(word);
+    // A later gmemu may know more codes.
+    auto codes = static_cast<uint32_t>(per_code_.size());
+    stream.field(codes, static_cast<uint32_t>(per_code_.size()), "the number of check codes");
+    for (uint32_t i = 0; i < codes; i++)
+        stream.field(per_code_[i]);
+}
+
 }  // namespace gmemu

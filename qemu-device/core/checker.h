@@ -51,6 +51,7 @@ public:
     uint64_t first_info() const { return info_.load(); }
     void clear_first();
     void reset();
+    void transfer(StateStream &stream);
 
     uint32_t limit() const { return limit_.load(); }
     void set_limit(uint32_t limit) { limit_ = limit; }

@@ -9,6 +9,7 @@
 #include "core_thread.h"
 #include "guest_copy.h"
 #include "hart/cpu.h"
+#include "hart_stream.h"
 
 namespace gmemu {
 
@@ -125,6 +126,7 @@ void ComputeHart::start(uint64_t ctrl)
         result_ = {};
         instret_ = 0;
         flush_code_ = ctrl & GMEMU_H_FENCE_I;
+        begun_ = false;
         start_pending_ = true;
         state_ = GMEMU_HART_RUNNING;
         wake_.notify_all();
@@ -165,6 +167,7 @@ void ComputeHart::reset()
     inputs_ = {};
     result_ = {};
     instret_ = 0;
+    begun_ = false;
     state_ = GMEMU_HART_IDLE;
 }
 
@@ -193,7 +196,8 @@ void ComputeHart::run()
             return;
         start_pending_ = false;
         idle_ = false;
-        job_ = inputs_;
+        if (!begun_)
+            job_ = inputs_;
         lock.unlock();
         if (enter_gate())
             work();
@@ -205,13 +209,32 @@ void ComputeHart::run()
     }
 }
 
+void ComputeHart::begin_job()
+{
+    if (flush_code_)
+        engine_->cpu.flush_code();
+    hart::HartState &state = engine_->cpu.state();
+    state = hart::HartState();
+    engine_->cpu.vector().reset();
+    state.pc = job_.pc & ~1ull;
+    state.x[2] = job_.sp;
+    state.x[10] = job_.a0;
+    state.x[11] = job_.a1;
+    begun_ = true;
+}
+
+// A job that has begun is one that was loaded with the state of a device.
 void ComputeHart::work()
 {
     engine_->port.set_job(job_);
-    if (flush_code_)
-        engine_->cpu.flush_code();
+    if (!begun_)
+        begin_job();
     Result result;
-    const Resolved end = job_.mode == GMEMU_H_MODE_EXEC ? execute(result) : blit(result);
+    Resolved end = Resolved::kRetry;
+    if (stalled())
+        end = await_decision(result);
+    if (end == Resolved::kRetry)
+        end = job_.mode == GMEMU_H_MODE_EXEC ? execute(result) : blit(result);
     if (end == Resolved::kHalted)
         halt(result);
 }
@@ -248,11 +271,25 @@ ComputeHart::Resolved ComputeHart::attend(uint64_t pc, Result &result)
 
 ComputeHart::Resolved ComputeHart::resolve(DeviceVa va, Access access, gmemu_fault_type type, uint64_t pc, Result &result)
 {
-    Fault fault{job_.ctx, job_.queue, va, access, type,
-                job_.mode == GMEMU_H_MODE_EXEC ? GMEMU_ENGINE_HART : GMEMU_ENGINE_BLIT};
+    stall({pc, va, access, type});
+    return await_decision(result);
+}
+
+// Inside the gate.
+void ComputeHart::stall(const Stall &at)
+{
+    stall_ = at;
+    const gmemu_fault_engine engine = job_.mode == GMEMU_H_MODE_EXEC ? GMEMU_ENGINE_HART : GMEMU_ENGINE_BLIT;
+    env_.faults.stall(index_, {job_.ctx, job_.queue, at.va, at.access, at.type, engine});
+    state_ = GMEMU_HART_STALLED;
+}
+
+// The hart is stalled. Whether it is so and what was decided is settled while it is
+// inside the gate, so that a device that is held has it in stall_ and the fault unit.
+ComputeHart::Resolved ComputeHart::await_decision(Result &result)
+{
+    const Stall &at = stall_;
     for (;;) {
-        env_.faults.stall(index_, fault);
-        state_ = GMEMU_HART_STALLED;
         leave_gate();
         env_.faults.await(index_);
         if (!enter_gate())
@@ -261,19 +298,19 @@ ComputeHart::Resolved ComputeHart::resolve(DeviceVa va, Access access, gmemu_fau
         state_ = GMEMU_HART_RUNNING;
         switch (outcome.verdict) {
         case Verdict::kReplay:
-            if (engine_->port.fill(va.value, access).status == hart::FillStatus::kFilled) {
+            if (engine_->port.fill(at.va.value, at.access).status == hart::FillStatus::kFilled) {
                 env_.faults.replay_tried(index_);
                 return Resolved::kRetry;
             }
-            fault.type = engine_->port.fault_type();
+            stall({at.pc, at.va, at.access, engine_->port.fault_type()});
             break;
         case Verdict::kCancelled:
-            result = {GMEMU_HCAUSE_FAULT, pc, va.value, outcome.reason, static_cast<uint64_t>(access),
-                      fault.type};
+            result = {GMEMU_HCAUSE_FAULT, at.pc, at.va.value, outcome.reason, static_cast<uint64_t>(at.access),
+                      at.type};
             return Resolved::kHalted;
         case Verdict::kInterrupted:
         case Verdict::kPending:
-            return attend(pc, result);
+            return attend(at.pc, result);
         }
     }
 }
@@ -282,12 +319,6 @@ ComputeHart::Resolved ComputeHart::execute(Result &result)
 {
     auto &cpu = engine_->cpu;
     hart::HartState &state = cpu.state();
-    state = hart::HartState();
-    cpu.vector().reset();
-    state.pc = job_.pc;
-    state.x[2] = job_.sp;
-    state.x[10] = job_.a0;
-    state.x[11] = job_.a1;
 
     for (;;) {
         if (const Resolved wanted = attend(state.pc, result); wanted != Resolved::kRetry)
@@ -414,6 +445,46 @@ ComputeHart::Resolved ComputeHart::blit_page(Result &result)
             return end;
         client_.set_running(true);
     }
+}
+
+// ------------------------------------------------------------- saved state
+
+void ComputeHart::transfer(StateStream &stream)
+{
+    bool runs = false;
+    {
+        std::lock_guard lock(mutex_);
+        gmemu_hart_state state = state_;
+        stream.field(state, GMEMU_HART_HALTED, "the state of a hart");
+        gmemu::transfer(stream, inputs_);
+        stream.field(result_.cause, GMEMU_HCAUSE_KILLED, "the cause of a halt");
+        stream.field(result_.pc);
+        stream.field(result_.tval);
+        stream.field(result_.reason);
+        stream.field(result_.access);
+        stream.field(result_.type);
+        stream.field(kill_);
+        stream.field(instret_);
+        stream.field(instructions_);
+        stream.field(begun_);
+        gmemu::transfer(stream, job_);
+        gmemu::transfer(stream, engine_->cpu.state());
+        gmemu::transfer(stream, engine_->cpu.vector());
+        stream.field(stall_.pc);
+        stream.field(stall_.va);
+        stream.field(stall_.access, Access::kAtomic, "the access of a stalled hart");
+        stream.field(stall_.type, GMEMU_FAULT_POISON, "the fault of a stalled hart");
+        runs = state == GMEMU_HART_RUNNING || state == GMEMU_HART_STALLED;
+        stream.require(state != GMEMU_HART_STALLED || begun_, "a hart is stalled in a job that has not begun");
+        if (!stream.loading() || !stream.ok())
+            return;
+        engine_->cpu.flush_code();
+        state_ = state;
+        start_pending_ = runs;
+        wake_.notify_all();
+    }
+    if (runs)
+        env_.auditor.set_running(true);
 }
 
 }  // namespace gmemu

@@ -50,6 +50,9 @@ public:
     void abandon();
     // With the gate held and drained: to IDLE, whatever it did.
     void reset();
+    // With the gate held and drained; loading: after reset().
+    void transfer(StateStream &stream);
+    bool stalled() const { return state_.load() == GMEMU_HART_STALLED; }
 
     uint64_t instructions() const { return instructions_.load(std::memory_order_relaxed); }
 
@@ -64,6 +67,13 @@ private:
         uint64_t access = 0;
         uint64_t type = 0;  // of the fault
     };
+    // Where the hart stands while it waits in the fault unit.
+    struct Stall {
+        uint64_t pc = 0;
+        DeviceVa va{};
+        Access access = Access::kRead;
+        gmemu_fault_type type = GMEMU_FAULT_PTE;
+    };
     enum class Resolved {
         kRetry,      // go on
         kHalted,     // the result is set
@@ -72,12 +82,15 @@ private:
 
     void run();
     void work();
+    void begin_job();
     Resolved execute(Result &result);
     Resolved blit(Result &result);
     Resolved blit_page(Result &result);
     Resolved blit_fill_tlb(uint64_t va, Access access, Result &result);
     Resolved attend(uint64_t pc, Result &result);
     Resolved resolve(DeviceVa va, Access access, gmemu_fault_type type, uint64_t pc, Result &result);
+    void stall(const Stall &at);
+    Resolved await_decision(Result &result);
     bool enter_gate();
     void leave_gate();
     void halt(const Result &result);
@@ -101,7 +114,10 @@ private:
     std::atomic<bool> exit_{false};
     bool idle_ = true;         // the thread has no job
     bool inside_gate_ = false; // of the thread
+    // What follows changes inside the gate only, and in start().
     HartJob job_;              // of the thread
+    bool begun_ = false;       // the CPU and job_ hold the progress of the job
+    Stall stall_;              // valid while stalled() is true
     std::atomic<uint64_t> instret_{0};
     std::atomic<uint64_t> instructions_{0};
     std::thread thread_;

@@ -31,7 +31,7 @@ CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dr
             registers_.busy(GMEMU_REG_COPY_SIZE_LOG2, "the copy ring is enabled");
             return false;
         }
-        if (value < 1 || value > 16) {
+        if (value < 1 || value > kMaxSizeLog2) {
             registers_.bad_value(GMEMU_REG_COPY_SIZE_LOG2, value, "not 1..16");
             return false;
         }
@@ -286,6 +286,37 @@ void CopyEngine::reset()
     prefetched_.clear();
     prefetched_next_ = 0;
     bytes_since_reset_ = 0;
+}
+
+void CopyEngine::transfer(StateStream &stream)
+{
+    std::unique_lock lock(mutex_);
+    // The gate is held: whoever is active is on the way out.
+    wake_.wait(lock, [this] { return !active_; });
+    stream.require(registers_.value(GMEMU_REG_COPY_SIZE_LOG2) <= kMaxSizeLog2, "the size of the copy ring is impossible");
+    stream.field(enabled_);
+    stream.field(put_);
+    stream.field(get_);
+    stream.field(have_);
+    stream.field(desc_.src);
+    stream.field(desc_.dst);
+    stream.field(desc_.len);
+    stream.field(desc_.op);
+    stream.field(desc_.flags);
+    stream.field(done_);
+    stream.field(failed_);
+    stream.field(bytes_);
+    stream.field(bytes_since_reset_);
+    if (!stream.loading())
+        return;
+    // What was read ahead belongs to the device still, and is read again.
+    const uint64_t size = stream.ok() ? 1ull << registers_.value(GMEMU_REG_COPY_SIZE_LOG2) : 0;
+    stream.require(!enabled_ || (put_ < size && get_ < size), "an index of the copy ring is beyond its end");
+    stream.require(!have_ || (!transfer_.refuse(desc_) && done_ <= desc_.len && (desc_.op != GMEMU_COPY_OP_FILL || done_ % 8 == 0)),
+                   "the copy descriptor under way is impossible");
+    if (!stream.ok())
+        have_ = enabled_ = false;
+    wake_.notify_all();
 }
 
 }  // namespace gmemu

@@ -21,6 +21,7 @@
 #include "host.h"
 #include "registers.h"
 #include "run_gate.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -32,6 +33,7 @@ public:
 
     // With the gate held and drained.
     void reset();
+    void transfer(StateStream &stream);
 
     // Waits until no mapping of before is in use. From any thread.
     void revoke() { transfer_.revoke(); }
@@ -46,6 +48,7 @@ public:
 private:
     static constexpr uint64_t kInlineBytes = 256ull << 10; // in the register write
     static constexpr uint64_t kDescriptorCost = 4ull << 10; // one counts as so many bytes, at least
+    static constexpr uint64_t kMaxSizeLog2 = 16;
 
     bool work(uint64_t budget);  // false: nothing left to do
     bool fetch(gmemu_copy_desc &desc, bool &readable);

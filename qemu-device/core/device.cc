@@ -238,6 +238,13 @@ void Device::drain()
 void Device::reset()
 {
     std::lock_guard lock(control_mutex_);
+    reset_blocks();
+    dram_.clear();
+}
+
+// All but local DRAM.
+void Device::reset_blocks()
+{
     ready_ = false;
     hold(HoldReason::kReset);
     for (auto &hart : harts_)
@@ -265,7 +272,6 @@ void Device::reset()
     auditor_.reset();
     checker_.reset();
     errors_.clear();
-    dram_.clear();
 
     fatal_ = false;
     ready_ = true;
@@ -299,6 +305,72 @@ void Device::resume()
     engine_gate_.release(HoldReason::kQuiesced);
     mgmt_gate_.release(HoldReason::kQuiesced);
     report_gate_.release(HoldReason::kQuiesced);
+}
+
+// ------------------------------------------------------------- saved state
+
+void Device::transfer(StateStream &stream)
+{
+    // First what tells whether the two devices are alike, last what goes on at once.
+    stream.section("registers", 1, [&] { registers_.transfer(stream); });
+    stream.section("device", 1, [&] { stream.field(fatal_); });
+    stream.section("clock", 1, [&] { clock_.transfer(stream); });
+    stream.section("errors", 1, [&] { errors_.transfer(stream); });
+    stream.section("checker", 1, [&] { checker_.transfer(stream); });
+    stream.section("check-ring", 1, [&] { check_ring_.transfer(stream); });
+    stream.section("dram", 1, [&] { dram_.transfer(stream); });
+    stream.section("mmu", 1, [&] { mmu_.transfer(stream); });
+    stream.section("access-counters", 1, [&] { counters_.transfer(stream); });
+    stream.section("mgmt-irq", 1, [&] { irq_.transfer(stream); });
+    stream.section("doorbells", 1, [&] { doorbells_.transfer(stream); });
+    stream.section("mailbox", 1, [&] { mailbox_.transfer(stream); });
+    stream.section("mgmt-dma", 1, [&] { mgmt_dma_.transfer(stream); });
+    stream.section("mgmt-registers", 1, [&] { mgmt_registers_.transfer(stream); });
+    faults_.transfer(stream);
+    stream.section("copy-engine", 1, [&] { copy_.transfer(stream); });
+    for (uint32_t i = 0; i < harts_.size(); i++) {
+        stream.section(fmt::format("hart-{}", i), 1, [&] {
+            harts_[i]->transfer(stream);
+            stream.require(harts_[i]->stalled() == faults_.stalled(HartIndex(i)), "a hart is stalled without a fault");
+        });
+    }
+    stream.section("mgmt-hart", 1, [&] { mgmt_->transfer(stream); });
+    stream.section("invalidator", 1, [&] { invalidator_.transfer(stream); });
+    stream.finish();
+}
+
+std::string Device::save(std::vector<std::byte> &bytes)
+{
+    std::lock_guard lock(control_mutex_);
+    if (!quiesced_)
+        return "the device can only be saved while it is quiesced";
+    invalidator_.settle();
+    StateStream stream;
+    transfer(stream);
+    bytes = stream.take();
+    return {};
+}
+
+std::string Device::load(std::span<const std::byte> bytes)
+{
+    std::lock_guard lock(control_mutex_);
+    if (!quiesced_)
+        return "a state can only be loaded while the device is quiesced";
+    reset_blocks();
+    StateStream stream(bytes);
+    transfer(stream);
+    if (!stream.ok()) {
+        reset_blocks();
+        dram_.clear();
+        return stream.error();
+    }
+    if (registers_.value(GMEMU_REG_CTRL) & GMEMU_CTRL_ENABLE)
+        engine_gate_.release(HoldReason::kDisabled);
+    if (fatal_) {
+        engine_gate_.hold(HoldReason::kFatal);
+        mgmt_gate_.hold(HoldReason::kFatal);
+    }
+    return {};
 }
 
 void Device::set_bus_master(bool enabled)

@@ -34,6 +34,7 @@
 #include "registers.h"
 #include "ring_map.h"
 #include "run_gate.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -54,6 +55,12 @@ public:
     void resume();
     void set_bus_master(bool enabled);
     void dma_revoke(BusAddr bus, uint64_t size);
+
+    // Everything but what is cached, and local DRAM that belongs to the embedder. Only while
+    // quiesced, and with no MMIO meanwhile. Both return what is wrong, or nothing. After a
+    // load() that failed the device is as after a reset.
+    std::string save(std::vector<std::byte> &stream);
+    std::string load(std::span<const std::byte> stream);
     Dram &dram() { return dram_; }
     void stats(gmemu_core_stats &stats) const;
 
@@ -70,6 +77,8 @@ private:
 
     void attach_registers(const gmemu_config &config);
     void write_ctrl(uint64_t value);
+    void reset_blocks();
+    void transfer(StateStream &stream);
     void hold(HoldReason reason);
     void poke_all();
     void check_stopped();

@@ -10,6 +10,7 @@
 
 #include "gmemu_regs.h"
 #include "mgmt_irq.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -30,6 +31,12 @@ public:
     uint64_t value(uint64_t queue) const { return queue < GMEMU_MAX_QUEUES ? values_[queue].load() : 0; }
     uint64_t pending(uint64_t word) const { return pending_[word].load(); }
     void acknowledge(uint64_t word, uint64_t bits) { pending_[word].fetch_and(~bits); }
+
+    void transfer(StateStream &stream)
+    {
+        stream.field(values_);
+        stream.field(pending_);
+    }
 
     void reset()
     {

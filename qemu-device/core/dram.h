@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 
+#include "state_stream.h"
 #include "types.h"
 
 namespace gmemu {
@@ -40,7 +41,12 @@ public:
     // access it meanwhile.
     void clear();
 
+    // Memory of the embedder is the embedder's to save. Pages of zeros are left out.
+    void transfer(StateStream &stream);
+
 private:
+    void transfer_pages(StateStream &stream);
+
     uint64_t size_;
     std::byte *base_;
     bool owned_;

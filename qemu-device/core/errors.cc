@@ -22,4 +22,11 @@ void DeviceErrors::clear()
     info_ = 0;
 }
 
+void DeviceErrors::transfer(StateStream &stream)
+{
+    std::lock_guard lock(mutex_);
+    stream.field(code_);
+    stream.field(info_);
+}
+
 }  // namespace gmemu

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "host.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -19,6 +20,7 @@ public:
     uint32_t code() const { return code_.load(); }
     uint64_t info() const { return info_.load(); }
     void clear();
+    void transfer(StateStream &stream);
 
 private:
     const Host &host_;

@@ -176,7 +176,7 @@ bool FaultRing::write_size(uint64_t value)
         registers_.busy(reg(GMEMU_FAULT_SIZE_LOG2), "the ring is enabled");
         return false;
     }
-    if (value < 1 || value > 16) {
+    if (value < 1 || value > kMaxSizeLog2) {
         registers_.bad_value(reg(GMEMU_FAULT_SIZE_LOG2), value, "not 1..16");
         return false;
     }
@@ -190,6 +190,20 @@ void FaultRing::reset()
     dropped_ = 0;
     reserved_ = released_ = 0;
     unwritten_.clear();
+}
+
+// No slot is without its entry.
+void FaultRing::transfer(StateStream &stream)
+{
+    stream.require(registers_.value(reg(GMEMU_FAULT_SIZE_LOG2)) <= kMaxSizeLog2, "the size of a fault ring is impossible");
+    stream.field(enabled_);
+    stream.field(armed_);
+    stream.field(seq_);
+    stream.field(dropped_);
+    stream.field(reserved_);
+    stream.field(released_);
+    if (stream.ok())
+        stream.require(released_ <= reserved_ && reserved_ - released_ < entries(), "a fault ring holds more than it can");
 }
 
 }  // namespace gmemu

@@ -16,6 +16,7 @@
 #include "errors.h"
 #include "host.h"
 #include "registers.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -40,12 +41,15 @@ public:
     bool write_size(uint64_t value);
 
     void reset();
+    void transfer(StateStream &stream);
 
     bool enabled() const { return enabled_; }
     bool less_than_half_full() const { return enabled_ && (reserved_ - released_) * 2 < entries(); }
     uint64_t released() const { return released_; }  // slots that GET has passed
 
 private:
+    static constexpr uint64_t kMaxSizeLog2 = 16;
+
     uint32_t reg(uint32_t offset) const { return GMEMU_REG_FAULT(index_) + offset; }
     uint32_t entries() const { return 1u << registers_.value(reg(GMEMU_FAULT_SIZE_LOG2)); }
     BusAddr address(uint64_t slot) const

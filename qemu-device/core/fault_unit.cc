@@ -185,6 +185,12 @@ void FaultUnit::prefetch(HartIndex hart, const Fault &fault)
     }
 }
 
+bool FaultUnit::stalled(HartIndex hart)
+{
+    std::lock_guard lock(mutex_);
+    return harts_[hart.value]->outstanding;
+}
+
 void FaultUnit::replay_tried(HartIndex hart)
 {
     std::lock_guard lock(mutex_);
@@ -294,6 +300,12 @@ void FaultUnit::replay()
     }
     if (touched && parked_hook_)
         parked_hook_();
+}
+
+bool FaultUnit::replay_settled()
+{
+    std::lock_guard lock(mutex_);
+    return std::none_of(harts_.begin(), harts_.end(), [](auto &slot) { return slot->retrying; });
 }
 
 void FaultUnit::wait_replay_settled()
@@ -425,6 +437,74 @@ void FaultUnit::reset()
     prefetched_.assign(harts_.size(), {});
     for (auto &queue : parked_)
         queue.fill(Parked());
+    next_victim_.fill(0);
+}
+
+// ---------------------------------------------------------------- saved state
+
+void FaultUnit::transfer(StateStream &stream, Fault &fault)
+{
+    static_assert(sizeof(Fault) == 32, "a new field of Fault: save it here as well");
+    stream.field(fault.ctx);
+    stream.field(fault.queue);
+    stream.field(fault.va);
+    stream.field(fault.access, Access::kAtomic, "the access of a fault");
+    stream.field(fault.type, GMEMU_FAULT_POISON, "the type of a fault");
+    stream.field(fault.engine, GMEMU_ENGINE_BLIT, "the engine of a fault");
+}
+
+void FaultUnit::transfer(StateStream &stream, Entry &entry)
+{
+    static_assert(sizeof(Entry) == 40, "a new field of Entry: save it here as well");
+    stream.field(entry.state, Entry::State::kDropped, "where the entry of a fault is");
+    stream.require(entry.state != Entry::State::kOnItsWay, "the entry of a fault is nowhere");
+    stream.field(entry.fault);
+    stream.field(entry.slot);
+    stream.field(entry.taken_ns);
+    stream.field(entry.given_out);
+}
+
+// After settle(): no entry is on its way. What software has been told by prefetches is
+// forgotten: a hint may come again.
+void FaultUnit::transfer(StateStream &stream)
+{
+    std::lock_guard lock(mutex_);
+    stream.section("fault-writer", 1, [&] { writer_.transfer(stream); });
+    stream.section("fault-ring-0", 1, [&] { replayable_.transfer(stream); });
+    stream.section("fault-ring-1", 1, [&] { non_replayable_.transfer(stream); });
+    stream.section("faults", 1, [&] {
+        uint32_t engines = engines_;
+        stream.field(engines);
+        stream.require((engines & ~supported_engines_) == 0, "an engine cannot replay its faults here");
+        if (stream.ok())
+            engines_ = engines;
+        for (auto &slot : harts_) {
+            stream.field(slot->outstanding);
+            stream.field(slot->interrupted);
+            stream.field(slot->retrying);
+            transfer(stream, slot->fault);
+            transfer(stream, slot->entry);
+            stream.field(slot->outcome.verdict, Verdict::kCancelled, "the verdict on a fault");
+            stream.field(slot->outcome.reason, GMEMU_REASON_NONREPLAYABLE, "the reason of a cancel");
+        }
+        stream.field(faults_);
+        stream.field(dropped_);
+        stream.field(replays_);
+        stream.field(cancels_);
+    });
+    stream.section("parked-faults", 1, [&] {
+        for (auto &queue : parked_) {
+            for (auto &parked : queue) {
+                stream.field(parked.state, ParkState::kCancelled, "the state of a queue's fault");
+                if (parked.state == ParkState::kFree)
+                    continue;
+                transfer(stream, parked.fault);
+                transfer(stream, parked.entry);
+                stream.field(parked.reason, GMEMU_REASON_NONREPLAYABLE, "the reason of a cancel");
+            }
+        }
+        stream.field(next_victim_);
+    });
 }
 
 }  // namespace gmemu

@@ -63,10 +63,11 @@ public:
 
     // A compute hart, in three steps: inside the gate it enters the fault in its ring;
     // outside it waits until there is an outcome, which there is at once if the fault is not
-    // replayable; inside it takes that. So a device that is held enters nothing.
+    // replayable; inside it takes that. So a device that is held enters nothing, and its stalls can be saved.
     void stall(HartIndex hart, const Fault &fault);
     void await(HartIndex hart);
     FaultOutcome take_outcome(HartIndex hart);
+    bool stalled(HartIndex hart);  // between stall() and take_outcome()
     // After kReplay: the access has been tried. Comes before the next stall().
     void replay_tried(HartIndex hart);
     // A compute hart: tells software that it will want a page. Nobody waits. Dropped when
@@ -86,6 +87,7 @@ public:
 
     // REPLAY and CANCEL.
     void replay();
+    bool replay_settled();
     void wait_replay_settled();  // every stall that it ended has tried its access
     void cancel(const CancelMatch &match, gmemu_fault_reason reason);
 
@@ -111,6 +113,7 @@ public:
     // No entry is on its way any more. With the harts held none sets out either.
     void settle();
     void reset();
+    void transfer(StateStream &stream);
 
     uint64_t faults() const { return faults_.load(std::memory_order_relaxed); }
     uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
@@ -155,6 +158,8 @@ private:
     void arrived(const FaultWriter::Ticket &ticket);
     bool is_underway(const Prefetched &prefetched) const;
     static bool matches(const CancelMatch &match, uint32_t client, const Fault &fault);
+    static void transfer(StateStream &stream, Fault &fault);
+    static void transfer(StateStream &stream, Entry &entry);
     Parked *find_parked(const Fault &fault);
     bool note_released();  // true: an outstanding fault was taken
     template <class Visit>

@@ -62,6 +62,8 @@ public:
     }
     // Delayed entries never come: the ring was disabled, or the device reset.
     void forget(const FaultRing &ring);
+    // With nothing delayed.
+    void transfer(StateStream &stream) { stream.field(faults_); }
 
 private:
     struct Delayed {

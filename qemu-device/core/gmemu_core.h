@@ -118,6 +118,21 @@ void gmemu_core_set_bus_master(struct gmemu_core *core, bool enabled);
  */
 void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
 
+/*
+ * The state of a quiesced device as bytes, and back into a device with the same
+ * configuration (all but chaos_seed, and where dram is), quiesced as well. No MMIO
+ * meanwhile. What is cached (TLBs, decoded instructions) is not part of it, nor
+ * are bus mastering and the contents of config.dram, which the embedder saves. The
+ * bytes are checked: they may come from anywhere.
+ *
+ * gmemu_core_save() returns what gmemu_core_free_state() frees and sets *@size; both return
+ * NULL respectively false, with *@error set as in gmemu_core_create(), on failure.
+ * After a failed load the device is as after a reset.
+ */
+void *gmemu_core_save(struct gmemu_core *core, size_t *size, const char **error);
+void gmemu_core_free_state(void *state);
+bool gmemu_core_load(struct gmemu_core *core, const void *state, size_t size, const char **error);
+
 struct gmemu_core_stats {
 	uint64_t instructions; /* all compute harts */
 	uint64_t faults; /* entries written to the fault rings */

@@ -34,18 +34,16 @@ Invalidator::~Invalidator()
     thread_.join();
 }
 
-// Empty for a command that is refused.
-std::optional<Invalidator::Command> Invalidator::decode(uint32_t word)
+std::optional<Invalidator::Command> Invalidator::decode(const Operands &operands, const char *&why)
 {
     Command command;
-    command.word = word;
-    auto refuse = [&](const char *why) {
-        registers_.bad_value(GMEMU_REG_INV_CMD, word, why);
+    command.operands = operands;
+    auto refuse = [&](const char *reason) {
+        why = reason;
         return std::nullopt;
     };
-    const uint64_t va = registers_.value(GMEMU_REG_INV_VA);
-    const uint64_t size = registers_.value(GMEMU_REG_INV_SIZE);
-    const ContextId ctx(static_cast<uint32_t>(registers_.value(GMEMU_REG_INV_CTX)));
+    const auto [word, va, size, ctx_value] = operands;
+    const ContextId ctx(ctx_value);
     const uint32_t scope = word & GMEMU_INV_SCOPE_MASK;
     const uint32_t replay = (word & GMEMU_INV_REPLAY_MASK) >> GMEMU_INV_REPLAY_SHIFT;
     const uint32_t reason = (word & GMEMU_INV_REASON_MASK) >> GMEMU_INV_REASON_SHIFT;
@@ -108,15 +106,22 @@ std::optional<Invalidator::Command> Invalidator::decode(uint32_t word)
     if (command.replay == Command::Replay::kCancel && reason > GMEMU_REASON_KILLED)
         return refuse("reserved cancel reason");
     command.reason = static_cast<gmemu_fault_reason>(reason);
-    if (scope == GMEMU_INV_SCOPE_RANGE && replay == GMEMU_INV_REPLAY_CANCEL_VA)
-        checker_.violation(GMEMU_CHK_INV_OPERANDS, ctx, va,
-                           fmt::format("INV_CMD {:#010x} combines CANCEL_VA with SCOPE_RANGE: both take INV_VA ({:#x})", word, va));
     return command;
 }
 
 void Invalidator::submit(uint32_t word)
 {
-    auto decoded = decode(word);
+    const Operands operands{word, registers_.value(GMEMU_REG_INV_VA), registers_.value(GMEMU_REG_INV_SIZE),
+                            static_cast<uint32_t>(registers_.value(GMEMU_REG_INV_CTX))};
+    const char *why = nullptr;
+    auto decoded = decode(operands, why);
+    if (!decoded)
+        registers_.bad_value(GMEMU_REG_INV_CMD, word, why);
+    else if (decoded->match.kind == TlbMatch::Kind::kRange && decoded->has_scope &&
+             decoded->replay == Command::Replay::kCancel && decoded->cancel.kind == CancelMatch::Kind::kVa)
+        checker_.violation(GMEMU_CHK_INV_OPERANDS, decoded->match.ctx, operands.va,
+                           fmt::format("INV_CMD {:#010x} combines CANCEL_VA with SCOPE_RANGE: both take INV_VA ({:#x})", word,
+                                       operands.va));
     commands_.fetch_add(1, std::memory_order_relaxed);
 
     std::unique_lock lock(mutex_);
@@ -127,10 +132,10 @@ void Invalidator::submit(uint32_t word)
         return;
     }
     // A refused command still completes, in its turn, and does nothing.
-    Command command = decoded.value_or(Command());
+    Command command = decoded.value_or(Command{.operands = operands, .refused = true});
     command.seq = ++seq_;
     if (busy_ || !queue_.empty()) {
-        queue_.push_back({command, std::nullopt});
+        queue_.push_back({command, std::nullopt, false});
         work_.notify_one();
         return;
     }
@@ -147,7 +152,7 @@ void Invalidator::submit(uint32_t word)
     }
     if (!finished || command.replay == Command::Replay::kStartAckAll) {
         lock.lock();
-        queue_.push_front({command, std::move(shootdown)});
+        queue_.push_front({command, std::move(shootdown), false});
         busy_ = false;
         work_.notify_one();
         return;
@@ -166,13 +171,23 @@ void Invalidator::replay(const Command &command)
         faults_.replay();
         break;
     case Command::Replay::kStartAckAll:
-        faults_.replay();
-        faults_.wait_replay_settled();
         break;
     case Command::Replay::kCancel:
         faults_.cancel(command.cancel, command.reason);
         break;
     }
+}
+
+void Invalidator::replay_and_settle(const Command &command, bool replayed)
+{
+    if (!replayed)
+        faults_.replay();
+    {
+        std::lock_guard lock(mutex_);
+        settling_ = command;
+        progress_.notify_all();
+    }
+    faults_.wait_replay_settled();
 }
 
 void Invalidator::complete(std::unique_lock<std::mutex> &lock, uint32_t seq)
@@ -212,8 +227,13 @@ void Invalidator::run()
                 work.started = mmu_.start_shootdown(work.command.match);
             work.started->finish();
         }
-        replay(work.command);
+        if (work.command.replay == Command::Replay::kStartAckAll) {
+            replay_and_settle(work.command, work.replayed);
+        } else {
+            replay(work.command);
+        }
         lock.lock();
+        settling_.reset();
         complete(lock, work.command.seq);
         lock.lock();
     }
@@ -229,6 +249,57 @@ void Invalidator::reset()
         progress_.wait(lock);
     }
     seq_ = done_ = 0;
+}
+
+void Invalidator::settle()
+{
+    std::unique_lock lock(mutex_);
+    progress_.wait(lock, [this] { return settling_ ? !faults_.replay_settled() : queue_.empty() && !busy_; });
+}
+
+void Invalidator::transfer(StateStream &stream)
+{
+    std::lock_guard lock(mutex_);
+    stream.field(seq_);
+    stream.field(done_);
+    stream.field(commands_);
+    bool settling = settling_.has_value();
+    stream.field(settling);
+    uint32_t count = static_cast<uint32_t>(queue_.size()) + settling;
+    stream.field(count, kSlots + 1, "the number of invalidations under way");
+    for (uint32_t i = 0; i < count; i++) {
+        Command command;
+        if (!stream.loading())
+            command = settling && i == 0 ? *settling_ : queue_[i - settling].command;
+        stream.field(command.seq);
+        stream.field(command.refused);
+        stream.field(command.operands.word);
+        stream.field(command.operands.va);
+        stream.field(command.operands.size);
+        stream.field(command.operands.ctx);
+        if (!stream.loading() || !stream.ok())
+            continue;
+        const bool replayed = settling && i == 0;
+        const char *why = nullptr;
+        const auto decoded = decode(command.operands, why);
+        stream.require(command.refused == !decoded, "an invalidation under way is impossible");
+        stream.require(!replayed || (decoded && decoded->replay == Command::Replay::kStartAckAll),
+                       "a replay under way is none");
+        if (!stream.ok())
+            break;
+        if (decoded) {
+            const uint32_t seq = command.seq;
+            command = *decoded;
+            command.seq = seq;
+        }
+        // There is nothing in the TLBs of a device that is loaded, so its shootdown is quick.
+        queue_.push_back({command, std::nullopt, replayed});
+    }
+    if (!stream.loading())
+        return;
+    if (!stream.ok())
+        queue_.clear();
+    work_.notify_one();
 }
 
 }  // namespace gmemu

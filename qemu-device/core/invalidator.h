@@ -31,6 +31,12 @@ public:
     // Forgets what is queued, waits for what is under way. Harts have been interrupted.
     void reset();
 
+    // With harts held: returns when no command is under way but one that waits for such a
+    // hart, which is where saving finds it.
+    void settle();
+    // Loading comes last: commands go on at once.
+    void transfer(StateStream &stream);
+
     uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
 
 private:
@@ -39,9 +45,17 @@ private:
     static constexpr auto kReadDelay = std::chrono::microseconds(100);
     static constexpr unsigned kInlineSpins = 256;
 
+    // What software wrote.
+    struct Operands {
+        uint32_t word = 0;
+        uint64_t va = 0;
+        uint64_t size = 0;
+        uint32_t ctx = 0;
+    };
     struct Command {
         uint32_t seq = 0;
-        uint32_t word = 0;
+        Operands operands;
+        bool refused = false;
         TlbMatch match;
         bool has_scope = false;
         CancelMatch cancel;
@@ -51,11 +65,14 @@ private:
     struct Work {
         Command command;
         std::optional<Mmu::Shootdown> started;
+        bool replayed = false;  // START_ACK_ALL: only its end is to be waited for
     };
 
-    std::optional<Command> decode(uint32_t word);
+    // Empty and @why for a command that is refused.
+    static std::optional<Command> decode(const Operands &operands, const char *&why);
     void submit(uint32_t word);
     void replay(const Command &command);
+    void replay_and_settle(const Command &command, bool replayed);
     void complete(std::unique_lock<std::mutex> &lock, uint32_t seq);
     uint32_t read_done();
     void run();
@@ -73,6 +90,7 @@ private:
     std::deque<Work> queue_;
     bool busy_ = false;  // a command is being executed, here or in the thread
     bool exit_ = false;
+    std::optional<Command> settling_;  // the thread waits for harts to have tried again
     uint32_t seq_ = 0;
     uint32_t done_ = 0;
     std::atomic<uint64_t> commands_{0};

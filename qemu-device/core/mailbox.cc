@@ -8,7 +8,7 @@ Mailbox::Mailbox(RegisterFile &registers, const Host &host, MgmtIrq &irq, Mailbo
 {
     for (uint32_t reg : {GMEMU_REG_H2F_SIZE_LOG2, GMEMU_REG_F2H_SIZE_LOG2}) {
         registers_.on_write(reg, [this, reg](uint64_t value) {
-            if (value >= 1 && value <= 12)
+            if (value >= 1 && value <= kMaxSizeLog2)
                 return true;
             registers_.bad_value(reg, value, "not 1..12");
             return false;
@@ -63,6 +63,13 @@ void Mailbox::set_f2h_put(uint64_t value)
 {
     registers_.set(GMEMU_REG_F2H_PUT, value & 0xffffffffu);
     host_.msix(GMEMU_VEC_MAILBOX);
+}
+
+// All that there is of the mailbox is in the register file.
+void Mailbox::transfer(StateStream &stream)
+{
+    for (uint32_t reg : {GMEMU_REG_H2F_SIZE_LOG2, GMEMU_REG_F2H_SIZE_LOG2})
+        stream.require(registers_.value(reg) <= kMaxSizeLog2, "the size of a mailbox ring is impossible");
 }
 
 }  // namespace gmemu

@@ -19,7 +19,11 @@ public:
     void set_h2f_get(uint64_t value);
     void set_f2h_put(uint64_t value);
 
+    void transfer(StateStream &stream);
+
 private:
+    static constexpr uint64_t kMaxSizeLog2 = 12;
+
     bool index_ok(uint32_t reg, uint32_t size_reg, uint64_t value);
 
     RegisterFile &registers_;

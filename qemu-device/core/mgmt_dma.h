@@ -17,6 +17,7 @@
 #include "copy_transfer.h"
 #include "errors.h"
 #include "mmu.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -33,6 +34,7 @@ public:
 
     // With the management hart drained.
     void reset();
+    void transfer(StateStream &stream);
     // Waits until no mapping of before is in use. From any thread.
     void revoke() { transfer_.revoke(); }
     uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

@@ -5,6 +5,7 @@
 
 #include "core_thread.h"
 #include "hart/cpu.h"
+#include "hart_stream.h"
 
 namespace gmemu {
 
@@ -25,19 +26,26 @@ MgmtHart::MgmtHart(const Environment &environment)
             halt_ = true;
             poke();
             std::unique_lock lock(mutex_);
-            boot_pending_ = false;
+            if (start_pending_) {
+                start_pending_ = false;
+                phase_ = Phase::kOff;
+            }
             // Held while the VM is stopped: firmware is off once it goes on.
             wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return idle_; });
             env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_OFF);
         }
         if (value & GMEMU_FW_CTRL_BOOT) {
-            std::lock_guard lock(mutex_);
-            if (!idle_ || boot_pending_) {
+            std::unique_lock lock(mutex_);
+            // The VM was stopped when HALT was written: firmware is about to find it.
+            if (halt_)
+                wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return idle_; });
+            if (!idle_ || start_pending_) {
                 env_.registers.busy(GMEMU_REG_FW_CTRL, "BOOT while firmware runs: HALT it first");
                 return false;
             }
             halt_ = false;
-            boot_pending_ = true;
+            phase_ = Phase::kBooting;
+            start_pending_ = true;
             env_.registers.set(GMEMU_REG_FW_STATUS, GMEMU_FW_LOADING);
             wake_.notify_all();
         }
@@ -75,8 +83,9 @@ void MgmtHart::abandon()
 void MgmtHart::reset()
 {
     std::unique_lock lock(mutex_);
-    boot_pending_ = false;
+    start_pending_ = false;
     wake_.wait(lock, [this] { return idle_; });
+    phase_ = Phase::kOff;
     abandon_ = false;
     halt_ = false;
     engine_->port.reset();
@@ -100,15 +109,17 @@ void MgmtHart::run()
     HostThreadScope registered(env_.host, "gmemu-mgmt");
     std::unique_lock lock(mutex_);
     for (;;) {
-        wake_.wait(lock, [this] { return exit_ || boot_pending_; });
+        wake_.wait(lock, [this] { return exit_ || start_pending_; });
         if (exit_)
             return;
-        boot_pending_ = false;
+        start_pending_ = false;
         idle_ = false;
         lock.unlock();
-        if (enter_gate() && boot())
+        if (enter_gate() && (phase_ != Phase::kBooting || boot()))
             execute();
         env_.mmu.watch().set_firmware_end(0);
+        if (inside_gate_)
+            phase_ = Phase::kOff;
         leave_gate();
         lock.lock();
         idle_ = true;
@@ -136,6 +147,7 @@ bool MgmtHart::boot()
                                               result.version & 0xffff));
     engine_->port.reset();
     engine_->cpu.reset(GMEMU_MGMT_DRAM + result.entry);
+    phase_ = Phase::kRunning;
     return true;
 }
 
@@ -164,6 +176,14 @@ void MgmtHart::crashed(uint64_t pc, uint64_t tval)
 void MgmtHart::execute()
 {
     while (attend()) {
+        if (phase_ == Phase::kWaiting) {
+            leave_gate();
+            env_.irq.wait([this] { return halt_ || abandon_; });
+            if (!enter_gate())
+                return;
+            phase_ = Phase::kRunning;
+            continue;
+        }
         client_.set_running(true);
         const hart::Stop stop = engine_->cpu.run();
         client_.set_running(false);
@@ -171,18 +191,35 @@ void MgmtHart::execute()
         case hart::StopReason::kRequested:
             break;
         case hart::StopReason::kWfi:
-            if (env_.irq.pending())
-                break;
-            leave_gate();
-            env_.irq.wait([this] { return halt_ || abandon_; });
-            if (!enter_gate())
-                return;
+            if (!env_.irq.pending())
+                phase_ = Phase::kWaiting;
             break;
         default:
             crashed(stop.pc, stop.tval);
             return;
         }
     }
+}
+
+void MgmtHart::transfer(StateStream &stream)
+{
+    auto &cpu = engine_->cpu;
+    std::lock_guard lock(mutex_);
+    Phase phase = halt_ ? Phase::kOff : phase_;  // it was held before it could see that
+    stream.field(phase, Phase::kWaiting, "the phase of the management hart");
+    stream.field(halt_);
+    gmemu::transfer(stream, cpu.state());
+    gmemu::transfer(stream, cpu.machine_csrs());
+    engine_->port.transfer(stream);
+    if (!stream.loading() || !stream.ok())
+        return;
+    engine_->port.set_user_data(cpu.machine_csrs().user_data());
+    cpu.flush_code();
+    phase_ = phase;
+    if (phase == Phase::kRunning || phase == Phase::kWaiting)
+        env_.mmu.watch().set_firmware_end(env_.reserved);
+    start_pending_ = phase != Phase::kOff;
+    wake_.notify_all();
 }
 
 }  // namespace gmemu

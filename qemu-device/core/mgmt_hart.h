@@ -44,9 +44,17 @@ public:
     // As for compute harts: abandon() with the gate held, reset() when drained.
     void abandon();
     void reset();
+    // With the gate held and drained; loading: after reset().
+    void transfer(StateStream &stream);
 
 private:
     struct Engine;
+    enum class Phase : uint32_t {
+        kOff,
+        kBooting,  // BOOT was written, the image has not been looked at
+        kRunning,
+        kWaiting,  // in wfi
+    };
 
     void run();
     bool boot();
@@ -61,9 +69,10 @@ private:
     std::unique_ptr<Engine> engine_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    bool boot_pending_ = false;
+    bool start_pending_ = false;  // the thread is to take up phase_
     bool idle_ = true;
     bool inside_gate_ = false;  // of the thread
+    Phase phase_ = Phase::kOff; // changes under mutex_ while the thread is idle, otherwise inside the gate
     std::atomic<bool> halt_{false};
     std::atomic<bool> abandon_{false};
     std::atomic<bool> exit_{false};

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "state_stream.h"
+
 namespace gmemu {
 
 class MgmtIrq {
@@ -34,6 +36,8 @@ public:
         std::lock_guard lock(mutex_);
         changed_.notify_all();
     }
+
+    void transfer(StateStream &stream) { stream.field(pending_); }
 
 private:
     std::atomic<uint64_t> pending_{0};

@@ -121,4 +121,15 @@ void MgmtPort::reset()
     data_ = &bare_.tlb;
 }
 
+void MgmtPort::transfer(StateStream &stream)
+{
+    stream.field(mctx_);
+    stream.field(mqueue_, GMEMU_MAX_QUEUES - 1, "mqueue");
+    stream.field(mreason_);
+    stream.field(maccess_);
+    stream.field(mtype_);
+    if (stream.loading())
+        mmu_.switch_context(client_, user_, ContextId(static_cast<uint32_t>(mctx_)));
+}
+
 }  // namespace gmemu

@@ -44,6 +44,7 @@ public:
     uint64_t timestamp() const { return clock_.now_ns(); }
 
     void reset();
+    void transfer(StateStream &stream);
 
 private:
     hart::Fill fill_bare(uint64_t va, Access access);

@@ -85,7 +85,6 @@ void MgmtRegisters::write_status(uint64_t value)
 
 void MgmtRegisters::console(char c)
 {
-    constexpr size_t kMaxLine = 512;
     if (c != '\n' && c != '\0')
         line_ += c;
     if (c == '\n' || line_.size() >= kMaxLine) {
@@ -104,6 +103,12 @@ void MgmtRegisters::reset()
 {
     hart_events_ = 0;
     line_.clear();
+}
+
+void MgmtRegisters::transfer(StateStream &stream)
+{
+    stream.field(hart_events_);
+    stream.text(line_, kMaxLine, "the length of a console line");
 }
 
 }  // namespace gmemu

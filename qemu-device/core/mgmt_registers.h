@@ -39,8 +39,11 @@ public:
 
     void hart_halted(HartIndex hart);
     void reset();
+    void transfer(StateStream &stream);
 
 private:
+    static constexpr size_t kMaxLine = 512;
+
     void console(char c);
     void write_status(uint64_t value);
 

@@ -37,6 +37,13 @@ void Mmu::set_context_table(BusAddr base, uint32_t size_log2)
     context_log2_ = size_log2;
 }
 
+void Mmu::transfer(StateStream &stream)
+{
+    std::lock_guard lock(context_mutex_);
+    stream.field(context_base_);
+    stream.field(context_log2_, GMEMU_CTX_MAX_LOG2, "the size of the context table");
+}
+
 bool Mmu::read_context(ContextId ctx, gmemu_ctx_entry &entry) const
 {
     BusAddr address;

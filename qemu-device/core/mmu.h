@@ -36,6 +36,9 @@ public:
 
     void set_context_table(BusAddr base, uint32_t size_log2);
 
+    // Where the tables are. What is cached of them is not saved.
+    void transfer(StateStream &stream);
+
     // By the client's owner, outside an access. Never blocks on software.
     FillResult fill(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
 

@@ -10,6 +10,7 @@ namespace {
 constexpr uint64_t kAll32 = 0xffffffffull;
 constexpr uint64_t kAll64 = ~0ull;
 constexpr auto RO = RegAccess::kReadOnly;
+constexpr auto CONST = RegAccess::kConstant;
 constexpr auto RW = RegAccess::kReadWrite;
 constexpr auto WO = RegAccess::kWriteOnly;
 constexpr auto W1C = RegAccess::kWriteClear;
@@ -23,18 +24,18 @@ constexpr auto W1C = RegAccess::kWriteClear;
         FAULT_REG(n, STATUS, 4, W1C, GMEMU_FAULT_STATUS_OVERFLOW), FAULT_REG(n, DROPPED, 4, RO, 0)
 
 constexpr RegisterInfo kRegisters[] = {
-    REG(ID, 4, RO, 0, GMEMU_ID),
-    REG(VERSION, 4, RO, 0, GMEMU_VERSION_MAJOR << 16 | GMEMU_VERSION_MINOR),
-    REG(CAPS, 8, RO, 0, 0),
-    REG(CORES, 4, RO, 0, 0),
-    REG(QUEUES, 4, RO, 0, GMEMU_MAX_QUEUES),
-    REG(CTX_LOG2, 4, RO, 0, GMEMU_CTX_MAX_LOG2),
-    REG(VA_BITS, 4, RO, 0, 48),
-    REG(PAGE_SIZES, 8, RO, 0, 1ull << 12 | 1ull << 21 | 1ull << 30),
-    REG(DRAM_SIZE, 8, RO, 0, 0),
-    REG(DRAM_RESERVED, 8, RO, 0, 0),
-    REG(VLEN, 4, RO, 0, 0),
-    REG(APERTURES, 4, RO, 0,
+    REG(ID, 4, CONST, 0, GMEMU_ID),
+    REG(VERSION, 4, CONST, 0, GMEMU_VERSION_MAJOR << 16 | GMEMU_VERSION_MINOR),
+    REG(CAPS, 8, CONST, 0, 0),
+    REG(CORES, 4, CONST, 0, 0),
+    REG(QUEUES, 4, CONST, 0, GMEMU_MAX_QUEUES),
+    REG(CTX_LOG2, 4, CONST, 0, GMEMU_CTX_MAX_LOG2),
+    REG(VA_BITS, 4, CONST, 0, 48),
+    REG(PAGE_SIZES, 8, CONST, 0, 1ull << 12 | 1ull << 21 | 1ull << 30),
+    REG(DRAM_SIZE, 8, CONST, 0, 0),
+    REG(DRAM_RESERVED, 8, CONST, 0, 0),
+    REG(VLEN, 4, CONST, 0, 0),
+    REG(APERTURES, 4, CONST, 0,
         GMEMU_APERTURE_LEAF_SYSTEM | GMEMU_APERTURE_LEAF_LOCAL | GMEMU_APERTURE_TABLE_SYSTEM |
             GMEMU_APERTURE_TABLE_LOCAL | GMEMU_APERTURE_ATOMIC_SYSTEM | GMEMU_APERTURE_ATOMIC_LOCAL),
     REG(CTRL, 4, RW, GMEMU_CTRL_ENABLE | GMEMU_CTRL_RESET, 0),
@@ -42,7 +43,7 @@ constexpr RegisterInfo kRegisters[] = {
     REG(ERROR, 4, RW, kAll32, 0),
     REG(ERROR_INFO, 8, RO, 0, 0),
     REG(TIMESTAMP, 8, RO, 0, 0),
-    REG(CHECK_MODE, 4, RO, 0, 0),
+    REG(CHECK_MODE, 4, CONST, 0, 0),
     REG(CHECK_COUNT, 4, RO, 0, 0),
     REG(CHECK_CODE, 4, RW, kAll32, 0),
     REG(CHECK_CTX, 4, RO, 0, 0),
@@ -232,7 +233,7 @@ void RegisterFile::write(uint64_t offset, uint64_t value, unsigned size)
     if (!decode(offset, size, "write", reg, shift))
         return;
     const RegisterInfo &info = *reg->info;
-    if (info.access == RegAccess::kReadOnly) {
+    if (info.access == RegAccess::kReadOnly || info.access == RegAccess::kConstant) {
         checker_.violation(GMEMU_CHK_REG_READONLY, ContextId(0), offset,
                            fmt::format("write of {:#x} to read-only register {}", value, info.name));
         return;
@@ -267,6 +268,53 @@ void RegisterFile::busy(uint32_t offset, const char *why)
 {
     checker_.violation(GMEMU_CHK_REG_BUSY, ContextId(0), offset,
                        fmt::format("write to register {}: {}", at(offset).info->name, why));
+}
+
+// ------------------------------------------------------------- saved state
+
+static std::string mismatch(const RegisterInfo &info, uint64_t there, uint64_t here)
+{
+    const char *properties = "they are of different versions of gmemu";
+    switch (info.offset) {
+    case GMEMU_REG_CORES: properties = "give both devices the same cores="; break;
+    case GMEMU_REG_DRAM_SIZE: properties = "give both devices the same dram="; break;
+    case GMEMU_REG_CHECK_MODE: properties = "give both devices the same check="; break;
+    case GMEMU_REG_VLEN: properties = "give both devices the same vlen="; break;
+    case GMEMU_REG_CAPS: properties = "give both devices the same replayable=, coherent=, peer=, vlen= and check="; break;
+    default: break;
+    }
+    return fmt::format("the saved state is of a device with {} {:#x}, this one has {:#x}: {}", info.name, there, here,
+                       properties);
+}
+
+// By offset, so that a device with more registers can load it: those stay as reset leaves them.
+void RegisterFile::transfer(StateStream &stream)
+{
+    auto count = static_cast<uint32_t>(all().size());
+    stream.field(count, kEnd / 4, "the number of registers");
+    for (uint32_t i = 0; i < count && stream.ok(); i++) {
+        uint32_t offset = 0;
+        uint64_t value = 0;
+        if (!stream.loading()) {
+            offset = all()[i].offset;
+            value = at(offset).value;
+        }
+        stream.field(offset);
+        stream.field(value);
+        if (!stream.loading() || !stream.ok())
+            continue;
+        if (offset % 4 || offset >= kEnd || !at(offset).info)
+            return stream.fail(fmt::format("the saved state has a register {:#x} that this device lacks", offset));
+        Register &reg = at(offset);
+        if (reg.info->access == RegAccess::kConstant) {
+            if (value != reg.value)
+                return stream.fail(mismatch(*reg.info, value, reg.value));
+        } else if (reg.info->size == 4 && value > kAll32) {
+            return stream.fail(fmt::format("the saved state is damaged: register {} of 4 bytes is {:#x}", reg.info->name, value));
+        } else {
+            reg.value = value;
+        }
+    }
 }
 
 }  // namespace gmemu

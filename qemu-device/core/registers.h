@@ -18,6 +18,7 @@ namespace gmemu {
 
 enum class RegAccess : uint8_t {
     kReadOnly,
+    kConstant,   // read-only, and tells what the device is: a saved state must agree
     kReadWrite,
     kWriteOnly,   // reads as 0
     kWriteClear,  // a 1 clears the bit
@@ -50,6 +51,8 @@ public:
     void set_bits(uint32_t offset, uint64_t bits);
     void set_reset(uint32_t offset, uint64_t value);  // constants of this device
     void reset();
+    // Values as they are kept here, hooks aside.
+    void transfer(StateStream &stream);
 
     // Software wrote something it must not: reports, and the write has no effect.
     void bad_value(uint32_t offset, uint64_t value, const char *why);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "device.h"
 #include "fake_host.h"
@@ -83,6 +84,11 @@ public:
     gmemu_hart_state state(uint32_t hart) { return static_cast<gmemu_hart_state>(hart_read(hart, GMEMU_H_STATE)); }
     uint64_t halted(uint32_t hart);  // waits; the cause
     void wait_state(uint32_t hart, gmemu_hart_state state);
+
+    // The device ends, and a new one goes on with its state, as when a VM migrates.
+    void migrate();
+    void migrate_quiesced();
+    std::vector<std::byte> save();  // of a quiesced device
 
     static bool wait_for(const std::function<bool()> &condition,
                          std::chrono::milliseconds timeout = std::chrono::seconds(60));

@@ -53,7 +53,8 @@ TEST_CASE("read-only registers keep their value", "[registers][checker]")
     Machine m({.enable = false});
     uint32_t expected = 0;
     for (const auto &info : gmemu::RegisterFile::all()) {
-        if (info.access != gmemu::RegAccess::kReadOnly || info.offset == GMEMU_REG_TIMESTAMP ||
+        const bool read_only = info.access == gmemu::RegAccess::kReadOnly || info.access == gmemu::RegAccess::kConstant;
+        if (!read_only || info.offset == GMEMU_REG_TIMESTAMP ||
             (info.offset >= GMEMU_REG_CHECK_MODE && info.offset <= GMEMU_REG_CHECK_INFO))
             continue;
         INFO(info.name);
