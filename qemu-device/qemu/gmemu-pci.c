@@ -4,7 +4,7 @@
  *
  * Everything that makes up the device is in the core library (gmemu_core.h), which
  * knows nothing of QEMU. This file is a PCI function around it: BARs, MSI-X,
- * DMA, reset, run state. It is compiled twice, into a QEMU tree and into a
+ * DMA, reset, run state, saved state. It is compiled twice, into a QEMU tree and into a
  * module for a stock QEMU (see gmemu-plugin.c), without a difference.
  *
  * Threads and locks. The core is thread-safe and has threads of its own, which
@@ -30,7 +30,8 @@
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
 #include "hw/qdev-properties.h"
-#include "migration/blocker.h"
+#include "migration/qemu-file-types.h"
+#include "migration/vmstate.h"
 #include "system/runstate.h"
 #include "gmemu_core.h"
 #include "gmemu_regs.h"
@@ -79,7 +80,6 @@ struct GmemuState {
     bool quiesced; /* because the VM is stopped */
     bool asleep; /* in D3hot, likewise quiesced */
     VMChangeStateEntry *run_state;
-    Error *migration_blocker;
     MemoryListener listener;
     GArray *stale; /* of GmemuRange: RAM that left the address space, revoked at commit */
     QLIST_HEAD(, GmemuIommu) iommus;
@@ -156,11 +156,19 @@ static void gmemu_msix(void *opaque, unsigned int vector)
     qemu_bh_schedule(s->msix_bh);
 }
 
+/*
+ * While the VM is stopped nothing is delivered: the interrupt controller may have been
+ * saved already. Resuming schedules this again.
+ */
 static void gmemu_msix_bh(void *opaque)
 {
     GmemuState *s = opaque;
-    uint32_t pending = qatomic_xchg(&s->msix_pending, 0);
+    uint32_t pending;
 
+    if (s->quiesced) {
+        return;
+    }
+    pending = qatomic_xchg(&s->msix_pending, 0);
     while (pending) {
         unsigned int vector = ctz32(pending);
 
@@ -386,7 +394,7 @@ static void gmemu_commit(MemoryListener *listener)
     g_array_set_size(s->stale, 0);
 }
 
-/* -------------------------------------------------- configuration and state -- */
+/* ------------------------------------------------------- reset and run state -- */
 
 /* Also without a write by the guest: reset clears the bit. */
 static void gmemu_update_bus_master(GmemuState *s)
@@ -451,6 +459,11 @@ static void gmemu_reset(DeviceState *dev)
     }
 }
 
+/*
+ * A stopped device has no memory mapped: what it has written to guest RAM is marked
+ * dirty by then, which is before a live migration looks for dirty pages the last time.
+ * Its own memory it writes unseen, so all of that is dirty.
+ */
 static void gmemu_run_state(void *opaque, bool running, RunState state)
 {
     GmemuState *s = opaque;
@@ -461,10 +474,93 @@ static void gmemu_run_state(void *opaque, bool running, RunState state)
     s->quiesced = !running;
     if (running) {
         gmemu_core_resume(s->core);
+        qemu_bh_schedule(s->msix_bh);
     } else {
         WITHOUT_BQL(gmemu_core_quiesce(s->core));
+        if (s->coherent) {
+            memory_region_set_dirty(&s->bar2, 0, s->dram_size);
+        }
     }
 }
+
+/* -------------------------------------------------------------- saved state -- */
+
+/* The core's state is bytes that only the core understands, behind their number. */
+static int gmemu_put_core(QEMUFile *f, void *pv, size_t unused, const VMStateField *field,
+                          JSONWriter *vmdesc)
+{
+    GmemuState *s = pv;
+    const char *reason = NULL;
+    size_t size = 0;
+    void *state = gmemu_core_save(s->core, &size, &reason);
+
+    if (!state) {
+        error_report("gmemu: the state cannot be saved: %s", reason);
+        return -EINVAL;
+    }
+    qemu_put_be64(f, size);
+    qemu_put_buffer(f, state, size);
+    gmemu_core_free_state(state);
+    return 0;
+}
+
+static int gmemu_get_core(QEMUFile *f, void *pv, size_t unused, const VMStateField *field)
+{
+    GmemuState *s = pv;
+    uint64_t size = qemu_get_be64(f);
+    g_autofree uint8_t *state = g_try_malloc(size);
+    const char *reason = NULL;
+
+    if (size && !state) {
+        error_report("gmemu: no memory for a saved state of %" PRIu64 " bytes", size);
+        return -ENOMEM;
+    }
+    if (qemu_get_buffer(f, state, size) != size) {
+        error_report("gmemu: the saved state ends before its %" PRIu64 " bytes do", size);
+        return -EINVAL;
+    }
+    if (!gmemu_core_load(s->core, state, size, &reason)) {
+        error_report("gmemu: %s", reason);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static const VMStateInfo gmemu_core_info = {
+    .name = "gmemu core",
+    .get = gmemu_get_core,
+    .put = gmemu_put_core,
+};
+
+static int gmemu_post_load(void *opaque, int version_id)
+{
+    GmemuState *s = opaque;
+
+    if (s->msix_pending >> GMEMU_NUM_VECTORS) {
+        error_report("gmemu: the saved state has interrupts pending that the device does not have");
+        return -EINVAL;
+    }
+    gmemu_update_power(s);
+    gmemu_update_bus_master(s);
+    return 0;
+}
+
+static const VMStateDescription gmemu_vmstate = {
+    .name = "gmemu",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .post_load = gmemu_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_PCI_DEVICE(parent_obj, GmemuState),
+        VMSTATE_STRUCT(parent_obj.exp.aer_log, GmemuState, 0, vmstate_pcie_aer_log, PCIEAERLog),
+        VMSTATE_MSIX(parent_obj, GmemuState),
+        VMSTATE_UINT32(msix_pending, GmemuState),
+        { .name = "core", .info = &gmemu_core_info, .flags = VMS_SINGLE },
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* ------------------------------------------------------------ configuration -- */
 
 static bool gmemu_parse_check(const char *text, uint32_t *mode, Error **errp)
 {
@@ -564,11 +660,6 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     for (unsigned int vector = 0; vector < GMEMU_NUM_VECTORS; vector++) {
         msix_vector_use(pdev, vector);
     }
-    error_setg(&s->migration_blocker,
-               "the state of a gmemu device cannot be saved or migrated; remove the device first");
-    if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
-        goto no_blocker;
-    }
     s->msi_trigger = pdev->msi_trigger;
     pdev->msi_trigger = gmemu_msi_trigger;
     s->msix_bh = qemu_bh_new_guarded(gmemu_msix_bh, s, &DEVICE(s)->mem_reentrancy_guard);
@@ -589,6 +680,7 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
         pci_register_bar(pdev, GMEMU_BAR_DRAM,
                          PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64 |
                          PCI_BASE_ADDRESS_MEM_PREFETCH, &s->bar2);
+        vmstate_register_ram(&s->bar2, DEVICE(s));
     }
 
     /* Without bounce buffers address_space_map() gives RAM or nothing. */
@@ -609,8 +701,6 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
 
 no_core:
     qemu_bh_delete(s->msix_bh);
-    migrate_del_blocker(&s->migration_blocker);
-no_blocker:
     msix_uninit_exclusive_bar(pdev);
     pcie_aer_exit(pdev);
     pcie_cap_exit(pdev);
@@ -626,8 +716,10 @@ static void gmemu_exit(PCIDevice *pdev)
     g_array_free(s->stale, true);
     core = gmemu_mmio_shutdown(s);
     WITHOUT_BQL(gmemu_core_destroy(core));
+    if (s->coherent) {
+        vmstate_unregister_ram(&s->bar2, DEVICE(s));
+    }
     qemu_bh_delete(s->msix_bh);
-    migrate_del_blocker(&s->migration_blocker);
     msix_uninit_exclusive_bar(pdev);
     pcie_aer_exit(pdev);
     pcie_cap_exit(pdev);
@@ -657,6 +749,7 @@ static void gmemu_class_init(ObjectClass *klass, void *data)
     pc->revision = GMEMU_PCI_REVISION;
     pc->class_id = GMEMU_PCI_CLASS;
     dc->desc = "gmemu accelerator with replayable page faults";
+    dc->vmsd = &gmemu_vmstate;
     device_class_set_legacy_reset(dc, gmemu_reset);
     device_class_set_props(dc, gmemu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);

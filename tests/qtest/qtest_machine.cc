@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <stdexcept>
 #include <sys/prctl.h>
@@ -74,7 +75,7 @@ std::string qemu_path()
 
 void short_pause() { usleep(2000); }
 
-StartFailure expect_refusal(const std::string &device)
+StartFailure expect_refusal(const std::string &device, const Arguments &more)
 {
     int fds[2];
     StartFailure failure{-1, {}};
@@ -85,7 +86,8 @@ StartFailure expect_refusal(const std::string &device)
     if (pid == 0) {
         auto args = command_line(device);
 
-        alarm(10);
+        args.insert(args.end(), more.begin(), more.end());
+        alarm(60);
         dup2(fds[1], 1);
         dup2(fds[1], 2);
         exec(args);
@@ -101,8 +103,13 @@ StartFailure expect_refusal(const std::string &device)
     return failure;
 }
 
-Machine::Machine(const std::string &device)
+Machine::Machine(const std::string &device, const Arguments &more)
 {
+    int monitor[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, monitor))
+        throw std::runtime_error("socketpair");
+    qmp_ = monitor[0];
     char directory[] = "/tmp/gmemu-qtest-XXXXXX";
 
     if (!mkdtemp(directory))
@@ -119,9 +126,14 @@ Machine::Machine(const std::string &device)
         auto args = command_line(device);
 
         args.insert(args.end(),
-                    {"-qtest", fmt::format("unix:{}", address.sun_path), "-qtest-log", "/dev/null"});
+                    {"-qtest", fmt::format("unix:{}", address.sun_path), "-qtest-log", "/dev/null",
+                     "-chardev", fmt::format("socket,id=qmp,fd={}", monitor[1]), "-mon",
+                     "chardev=qmp,mode=control"});
+        args.insert(args.end(), more.begin(), more.end());
+        fcntl(monitor[1], F_SETFD, 0);
         exec(args);
     }
+    close(monitor[1]);
     /* A QEMU that refuses to start never connects. */
     timeval limit{30, 0};
     setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -132,12 +144,16 @@ Machine::Machine(const std::string &device)
     if (socket_ < 0)
         throw std::runtime_error("QEMU did not connect to the qtest socket");
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(qmp_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    qmp_line(); /* the greeting */
+    qmp(R"({"execute": "qmp_capabilities"})");
 }
 
 Machine::~Machine()
 {
     if (socket_ >= 0)
         close(socket_);
+    close(qmp_);
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
 }
@@ -164,6 +180,38 @@ std::string Machine::command(const std::string &line)
         if (n <= 0)
             throw std::runtime_error(fmt::format("no answer to '{}'", line));
         received_.append(buffer, static_cast<size_t>(n));
+    }
+}
+
+std::string Machine::qmp_line()
+{
+    for (;;) {
+        if (const size_t end = qmp_received_.find('\n'); end != qmp_received_.npos) {
+            const std::string line = qmp_received_.substr(0, end);
+
+            qmp_received_.erase(0, end + 1);
+            return line;
+        }
+        char buffer[4096];
+        const ssize_t n = recv(qmp_, buffer, sizeof(buffer), 0);
+        if (n <= 0)
+            throw std::runtime_error("no answer from the monitor");
+        qmp_received_.append(buffer, static_cast<size_t>(n));
+    }
+}
+
+std::string Machine::qmp(const std::string &command)
+{
+    if (send(qmp_, command.data(), command.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(command.size()))
+        throw std::runtime_error("QEMU has gone away");
+    for (;;) {
+        const std::string line = qmp_line();
+
+        if (line.starts_with("{\"return\""))
+            return line;
+        if (line.starts_with("{\"error\""))
+            throw std::runtime_error(fmt::format("QMP: '{}' gave '{}'", command, line));
+        /* What else there is, is events. */
     }
 }
 

@@ -21,13 +21,15 @@ struct StartFailure {
     std::string message;
 };
 
+using Arguments = std::vector<std::string>;
+
 /* Start QEMU with a device that it must refuse, and return what it said. */
-StartFailure expect_refusal(const std::string &device);
+StartFailure expect_refusal(const std::string &device, const Arguments &more = {});
 
 class Machine {
 public:
     /* @device: as after -device, e.g. "gmemu,cores=2". */
-    explicit Machine(const std::string &device = "gmemu");
+    explicit Machine(const std::string &device = "gmemu", const Arguments &more = {});
     Machine(const Machine &) = delete;
     Machine &operator=(const Machine &) = delete;
     ~Machine();
@@ -53,6 +55,9 @@ public:
     void set_reg32(uint32_t offset, uint32_t value) { write(kBar0 + offset, value, 4); }
     void set_reg64(uint32_t offset, uint64_t value) { write(kBar0 + offset, value, 8); }
 
+    /* A QMP command, as JSON; its answer. */
+    std::string qmp(const std::string &command);
+
     static constexpr uint64_t kBar0 = 0xe0000000;
     static constexpr uint64_t kBar2 = 0xd0000000;
     static constexpr uint64_t kBar4 = 0xe0400000;
@@ -62,8 +67,12 @@ private:
     void out(uint16_t port, uint32_t value, unsigned size);
     uint32_t in(uint16_t port, unsigned size);
 
+    std::string qmp_line();
+
     pid_t pid_ = -1;
     int socket_ = -1;
+    int qmp_ = -1;
+    std::string qmp_received_;
     std::string received_;
 };
 

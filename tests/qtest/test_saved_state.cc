@@ -8,6 +8,8 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <unistd.h>
 #include <utility>
@@ -52,6 +54,13 @@ public:
         INFO(answer);
         REQUIRE(answer.find("\"completed\"") != answer.npos);
     }
+
+    std::string content() const
+    {
+        std::ifstream in(path_, std::ios::binary);
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+    void replace(const std::string &content) const { std::ofstream(path_, std::ios::binary) << content; }
 
 private:
     std::string path_;
@@ -179,4 +188,41 @@ TEST_CASE("a device with other properties refuses the state and says which", "[s
     INFO(dram.message);
     CHECK(dram.exit_code == 1);
     CHECK(dram.message.find("give both devices the same dram=") != std::string::npos);
+}
+
+TEST_CASE("a state of another version, a damaged one and one that is cut off are refused", "[state]")
+{
+    StateFile file;
+    {
+        Machine from("gmemu,dram=4M");
+        from.enable();
+        file.save(from);
+    }
+    const std::string good = file.content();
+    const size_t core = good.find("GMEMUSAV");
+    REQUIRE(core != good.npos);
+    const auto refused = [&](const std::string &content, const char *text) {
+        file.replace(content);
+        const StartFailure failure = expect_refusal("gmemu,dram=4M", file.incoming());
+        INFO(failure.message);
+        CHECK(failure.exit_code == 1);
+        CHECK(failure.message.find(text) != std::string::npos);
+    };
+    const auto changed = [&](size_t at, char byte) {
+        std::string content = good;
+        content[at] = byte;
+        return content;
+    };
+
+    /* QEMU's section of the device: its name, u32 instance, u32 version, big endian. */
+    const std::string name = "/gmemu";
+    const size_t section = good.rfind(name, core);
+    REQUIRE(section != good.npos);
+    refused(changed(section + name.size() + 7, 2), "version 2 for");
+    refused(changed(core + 8, 9), "the saved state has format 9, this gmemu reads format 1");
+    /* The core's first section: a byte for the length of its name, the name, u16 version. */
+    const size_t first = core + 8 + 4;
+    refused(changed(first + 1 + static_cast<unsigned char>(good[first]), 99), "has version 99, this gmemu reads up to 1");
+    refused(changed(first + 1, '?'), "it is from an earlier gmemu, or damaged");
+    refused(good.substr(0, core + 100), "the saved state ends before its");
 }
