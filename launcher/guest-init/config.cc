@@ -52,6 +52,8 @@ Config read_config(const char *path)
             config.share = std::move(value);
         else if (key == kKeyPty)
             config.pty = value == "1";
+        else if (key == kKeyStandalone)
+            config.standalone = value == "1";
     }
     return config;
 }

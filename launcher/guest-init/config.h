@@ -14,6 +14,7 @@ struct Config {
     std::string cwd = "/";
     std::string share; /* "ro PATH", "rw PATH" or empty */
     bool pty = false;
+    bool standalone = false;
 };
 
 /* Throws nothing; a missing file gives an empty configuration. */

@@ -81,7 +81,7 @@ int main()
         power_off();
     for (const std::string &module : config.modules)
         load_module(ports, module);
-    const std::string error = mount_program_root(config.share);
+    const std::string error = mount_program_root(config);
     if (!error.empty()) {
         send(ports, "fail %s", error.c_str());
         power_off();

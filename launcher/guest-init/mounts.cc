@@ -43,7 +43,7 @@ static void make_directories(const std::string &path)
 static std::string mount_share(const std::string &share)
 {
     const bool writable = share.starts_with("rw ");
-    const std::string path = kNewRoot + share.substr(3);
+    const std::string path = protocol::kProgramRoot + share.substr(3);
 
     make_directories(path);
     /* mmap: written pages reach the host at msync, munmap and sync; reads see its changes. */
@@ -53,10 +53,8 @@ static std::string mount_share(const std::string &share)
     return {};
 }
 
-std::string mount_program_root(const std::string &share)
+static std::string mount_host_root()
 {
-    const std::string root = kNewRoot;
-
     mkdir("/gmemu/lower", 0755);
     /* The root does not change under us as far as programs care: cache without limits. */
     if (mount(protocol::kTagRoot, "/gmemu/lower", "9p", MS_RDONLY, (k9pOptions + ",cache=loose").c_str()))
@@ -65,11 +63,20 @@ std::string mount_program_root(const std::string &share)
         return failure("cannot mount tmpfs");
     mkdir("/gmemu/rw/upper", 0755);
     mkdir("/gmemu/rw/work", 0755);
-    mkdir(kNewRoot, 0755);
-    if (mount("overlay", kNewRoot, "overlay", 0,
+    mkdir(protocol::kProgramRoot, 0755);
+    if (mount("overlay", protocol::kProgramRoot, "overlay", 0,
               "lowerdir=/gmemu/lower,upperdir=/gmemu/rw/upper,workdir=/gmemu/rw/work"))
         return failure("cannot mount the overlay");
+    return {};
+}
 
+std::string mount_program_root(const Config &config)
+{
+    const std::string root = protocol::kProgramRoot;
+
+    if (!config.standalone)
+        if (const std::string error = mount_host_root(); !error.empty())
+            return error;
     mount_at("proc", root + "/proc");
     mount_at("sysfs", root + "/sys");
     mount_at("debugfs", root + "/sys/kernel/debug");
@@ -82,8 +89,8 @@ std::string mount_program_root(const std::string &share)
     symlink("/proc/self/fd/0", (root + "/dev/stdin").c_str());
     symlink("/proc/self/fd/1", (root + "/dev/stdout").c_str());
     symlink("/proc/self/fd/2", (root + "/dev/stderr").c_str());
-    if (!share.empty())
-        return mount_share(share);
+    if (!config.share.empty())
+        return mount_share(config.share);
     return {};
 }
 

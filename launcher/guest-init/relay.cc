@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "relay.h"
 
-#include "mounts.h"
 #include "protocol.h"
 
 #include <cerrno>
@@ -89,7 +88,7 @@ std::vector<char *> pointers(const std::vector<std::string> &strings)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     /* Only the program: firmware is looked up in init's root. */
-    if (chroot(kNewRoot) || chdir("/")) {
+    if (chroot(protocol::kProgramRoot) || chdir("/")) {
         dprintf(2, "gmemu: cannot enter the host's file system: %s\n", strerror(errno));
         _exit(protocol::kExitNotExecutable);
     }

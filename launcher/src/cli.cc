@@ -56,6 +56,12 @@ void add_guest_options(CLI::App &app, RunOptions &o)
         ->allow_extra_args(false);
     app.add_option("--share", o.share, "How the current directory is shared: rw (default), ro, off")
         ->transform(CLI::CheckedTransformer(shares, CLI::ignore_case));
+    app.add_flag("--standalone", o.standalone,
+                 "Copy the program and its libraries into the guest and mount nothing of the host: "
+                 "such a guest can be saved and migrated");
+    app.add_option("--file", o.files, "With --standalone: copy this file, too; repeatable")
+        ->check(CLI::ExistingFile)
+        ->allow_extra_args(false);
     app.add_option("--qemu", o.qemu, "Which QEMU: auto (default), stock, intree")
         ->transform(CLI::CheckedTransformer(qemus, CLI::ignore_case));
     app.add_option("--qemu-arg", o.qemu_args, "One more word for QEMU's command line; repeatable")

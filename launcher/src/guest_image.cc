@@ -5,9 +5,11 @@
 #include "kernel_modules.h"
 #include "posix.h"
 #include "protocol.h"
+#include "standalone.h"
 
 #include <cstdlib>
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace gmemu {
 
@@ -89,6 +91,19 @@ void add_firmware(Initramfs &image, const Paths &paths, const RunOptions &option
         throw Error(fmt::format("there is no firmware file {}", file.string()));
 }
 
+void add_standalone(Initramfs &image, ConfigText &config, const RunOptions &options)
+{
+    const std::string root(relative(protocol::kProgramRoot));
+    std::error_code error;
+
+    image.add_directory(root + "/tmp");
+    if (const fs::path cwd = fs::current_path(error); !error && cwd != "/")
+        image.add_directory(root + cwd.string());
+    for (const fs::path &file : standalone_files(options))
+        image.add_file(root + file.string(), read_file(file), access(file.c_str(), X_OK) == 0 ? 0755 : 0644);
+    config.add(protocol::kKeyStandalone, "1");
+}
+
 } // namespace
 
 fs::path share_directory(const RunOptions &options)
@@ -97,7 +112,7 @@ fs::path share_directory(const RunOptions &options)
     const fs::path cwd = fs::current_path(error);
 
     /* Sharing the root writable would give the guest the whole host. */
-    if (options.share == ShareMode::off || error || cwd == "/")
+    if (options.share == ShareMode::off || options.standalone || error || cwd == "/")
         return {};
     return cwd;
 }
@@ -129,6 +144,8 @@ std::string build_guest_image(const Paths &paths, const RunOptions &options)
     image.add_file("init", read_file(paths.guest_init()), 0755);
     add_modules(image, config, paths, options);
     add_firmware(image, paths, options);
+    if (options.standalone)
+        add_standalone(image, config, options);
     image.add_file(relative(protocol::kConfigPath), config.text());
     return image.finish();
 }

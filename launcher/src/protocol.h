@@ -30,6 +30,8 @@ inline constexpr char kTagRoot[] = "gmemu-root";
 inline constexpr char kTagShare[] = "gmemu-share";
 
 inline constexpr char kConfigPath[] = "/gmemu/config";
+/* The root of the program, which is filled by the initramfs or mounted. */
+inline constexpr char kProgramRoot[] = "/gmemu/root";
 inline constexpr char kModuleDir[] = "/gmemu/modules";
 inline constexpr char kFirmwareDir[] = "/gmemu/firmware";
 
@@ -39,6 +41,7 @@ inline constexpr char kKeyEnv[] = "env"; /* repeated, NAME=VALUE */
 inline constexpr char kKeyCwd[] = "cwd";
 inline constexpr char kKeyShare[] = "share";   /* "ro PATH" or "rw PATH" of kTagShare */
 inline constexpr char kKeyModule[] = "module"; /* repeated: "FILE PARAMETERS" */
+inline constexpr char kKeyStandalone[] = "standalone"; /* "1": kProgramRoot is filled, nothing of the host is mounted */
 inline constexpr char kKeyPty[] = "pty";       /* "1": the program gets a terminal */
 
 /* Exit codes of a program that could not be started, as a shell has them. */

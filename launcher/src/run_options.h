@@ -37,6 +37,8 @@ struct RunOptions {
     std::vector<std::string> qemu_args;
     std::string accel = "auto"; /* auto, tcg, kvm */
     ShareMode share = ShareMode::read_write;
+    bool standalone = false;                  /* the program is copied, no file system of the host is there */
+    std::vector<std::filesystem::path> files; /* copied, too */
     std::filesystem::path dmesg;    /* write the guest's console here */
     std::filesystem::path qemu_log; /* and QEMU's messages here */
     bool verbose = false;

@@ -31,6 +31,8 @@ std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &optio
 std::vector<TestGroup> device_suites(const Paths &paths, const TestOptions &options);
 /* Resets, errors of the bus, unplugging, sleep; several devices. */
 std::vector<TestGroup> pcie_suites(const Paths &paths, const TestOptions &options);
+/* Snapshots and migration of a guest whose kernels fault. */
+std::vector<TestGroup> state_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */

@@ -29,7 +29,7 @@ constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 /* Programs that need another guest, or break the contract on purpose. */
 bool has_own_suite(const std::string &program)
 {
-    return program == "guest-iommu" || program == "guest-planted" || program == "guest-reset" || program == "guest-several" ||
+    return program == "guest-iommu" || program == "guest-moved" || program == "guest-planted" || program == "guest-reset" || program == "guest-several" ||
            program == "guest-sleep" || program == "guest-slot";
 }
 

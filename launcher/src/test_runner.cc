@@ -41,6 +41,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(device_suites(paths, options));
     append(pcie_suites(paths, options));
     append(negative_suites(paths, options));
+    append(state_suites(paths, options));
     append(planted_bug_suites(paths, options));
     if (options.full) {
         append(long_suites(paths));

@@ -7,31 +7,19 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
 #include "device.h"
-
-namespace fs = std::filesystem;
+#include "virtio_port.h"
 
 namespace {
 
 constexpr const char *port_name = "gmemu.monitor";
 constexpr std::string_view prompt = "(qemu) ";
 
-// udev, which would make a link of that name, does not run.
 std::string port_node()
 {
-    const fs::path ports = "/sys/class/virtio-ports";
-
-    if (fs::exists(ports))
-        for (const auto &entry : fs::directory_iterator(ports)) {
-            std::ifstream in(entry.path() / "name");
-            std::string name;
-
-            if (in >> name && name == port_name)
-                return "/dev/" + entry.path().filename().string();
-        }
+    if (const auto node = virtio_port(port_name))
+        return *node;
     throw harness::Skip("QEMU's monitor is not within reach; ./gmemu test --only pcie connects it");
 }
 
