@@ -580,6 +580,8 @@ static struct page *gmemu_dummy_page(struct gmemu_device *gdev)
 	return page;
 }
 
+static struct lock_class_key gmemu_queues_lock_key;
+
 static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct gmemu_device *gdev;
@@ -595,6 +597,8 @@ static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	gmemu_reset_init(gdev);
 	xa_init(&gdev->contexts);
 	xa_init_flags(&gdev->queues, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
+	/* Taken in interrupts, unlike that of the contexts. */
+	lockdep_set_class(&gdev->queues.xa_lock, &gmemu_queues_lock_key);
 	INIT_LIST_HEAD(&gdev->files);
 	mutex_init(&gdev->files_lock);
 	INIT_WORK(&gdev->lost_work, gmemu_lost_work);

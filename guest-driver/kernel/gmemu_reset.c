@@ -236,7 +236,9 @@ static int gmemu_up(struct gmemu_device *gdev)
 	if (!ret)
 		ret = gmemu_fw_start(gdev);
 	if (!ret) {
-		gmemu_svm_give_back(gdev);
+		/* Without it processes use the device on system memory. */
+		if (gdev->gm && gmemu_svm_give_back(gdev))
+			dev_err(gdev->drm.dev, "GMEM does not take the local DRAM back\n");
 		gmemu_visit_queues(gdev, gmemu_queue_restart);
 	} else {
 		gmemu_hw_gone(gdev, GMEMU_LOST);

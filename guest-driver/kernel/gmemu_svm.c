@@ -15,12 +15,6 @@ bool gmemu_svm_enabled(void)
 	return gmem_is_enabled();
 }
 
-/* Device addresses end where the device's bits do, or the process's. */
-static unsigned long gmemu_va_end(struct gmemu_device *gdev)
-{
-	return min_t(u64, TASK_SIZE_MAX, 1ull << gdev->va_bits);
-}
-
 /**
  * gmemu_svm_init - make the device and its DRAM known to GMEM
  * @gdev: The device; everything behind gmemu_gm_mmu works.
@@ -32,21 +26,17 @@ int gmemu_svm_init(struct gmemu_device *gdev)
 	struct gm_dev *gm;
 	int ret;
 
-	gdev->hnid = -1;
 	if (!gmem_is_enabled())
 		return -EOPNOTSUPP;
 	ret = gm_dev_create(&gmemu_gm_mmu, gdev, GM_DEV_CAP_REPLAYABLE, &gm);
 	if (ret)
 		return gm_ret_to_errno(ret);
 	gm->dma_dev = gdev->drm.dev;
-	ret = gm_dev_register_physmem(gm, gdev->dram_begin, gdev->dram_size);
-	if (ret) {
-		gm_dev_destroy(gm);
-		return gm_ret_to_errno(ret);
-	}
-	gdev->hnid = first_node(gm->registered_hnodes);
 	gdev->gm = gm;
-	return 0;
+	ret = gmemu_svm_give_back(gdev);
+	if (ret)
+		gmemu_svm_fini(gdev);
+	return ret;
 }
 
 /**
@@ -70,24 +60,26 @@ void gmemu_svm_fini(struct gmemu_device *gdev)
  */
 void gmemu_svm_bring_home(struct gmemu_device *gdev)
 {
-	if (!gdev->gm || gdev->hnid < 0)
+	if (gdev->hnid < 0)
 		return;
 	gm_dev_unregister_physmem(gdev->gm, gdev->hnid);
 	gdev->hnid = -1;
 }
 
 /**
- * gmemu_svm_give_back - the DRAM is there again, and empty
- * @gdev: The device.
+ * gmemu_svm_give_back - the DRAM is there, or there again, and empty
+ * @gdev: The device, which GMEM knows.
+ *
+ * Return: 0 or a negative errno.
  */
-void gmemu_svm_give_back(struct gmemu_device *gdev)
+int gmemu_svm_give_back(struct gmemu_device *gdev)
 {
-	if (!gdev->gm)
-		return;
-	if (gm_dev_register_physmem(gdev->gm, gdev->dram_begin, gdev->dram_size))
-		dev_err(gdev->drm.dev, "GMEM does not take the local DRAM back\n");
-	else
+	int ret;
+
+	ret = gm_dev_register_physmem(gdev->gm, gdev->dram_begin, gdev->dram_size);
+	if (!ret)
 		gdev->hnid = first_node(gdev->gm->registered_hnodes);
+	return gm_ret_to_errno(ret);
 }
 
 /**
@@ -101,7 +93,8 @@ int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx)
 {
 	int ret;
 
-	ret = gm_as_create(0, gmemu_va_end(gdev), &ctx->as);
+	/* Device addresses end where the device's bits do, or the process's. */
+	ret = gm_as_create(0, min_t(u64, TASK_SIZE_MAX, 1ull << gdev->va_bits), &ctx->as);
 	if (ret)
 		return gm_ret_to_errno(ret);
 	ret = gm_as_attach(ctx->as, gdev->gm, GM_MMU_MODE_COHERENT_EXCLUSIVE, true, &ctx->gm);
