@@ -45,6 +45,10 @@ std::vector<TestGroup> planted_bug_suites(const Paths &paths, const TestOptions 
 void run_programs(const std::string &suite, const std::vector<std::string> &names, const Paths &paths,
                   const TestOptions &options, BootRequest request, int factor, TestReport &report);
 
+/* One program in a guest that has nothing of the host's file system. */
+void run_standalone(const std::string &suite, const std::string &name, const Paths &paths,
+                    const TestOptions &options, BootRequest request, TestReport &report);
+
 /* One result for each line of KTAP; @log goes to the failures. */
 void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,
                  TestReport &report);

@@ -169,6 +169,23 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
     report_silence(suite, boot, report);
 }
 
+void run_standalone(const std::string &suite, const std::string &name, const Paths &paths,
+                    const TestOptions &options, BootRequest request, TestReport &report)
+{
+    const std::string program = std::string(kProgramPrefix) + name.substr(suite.size() + 1);
+
+    for (const fs::path &file : {paths.build / "tests/fw/test_kernels.elf", paths.build / "firmware/std.elf"})
+        request.options.insert(request.options.end(), {"--file", file.string()});
+    request.options.push_back("--standalone");
+    request.program = {(paths.build / "tests/guest" / program).string()};
+    request.timeout_s = kProgramTimeout;
+    const Boot boot = boot_guest(options, request);
+    const ProgramOutput output{boot.out, boot.code};
+
+    report_program(name, &output, boot, report);
+    report_silence(name, boot, report);
+}
+
 namespace {
 
 std::vector<TestGroup> program_groups(const std::string &suite, const Paths &paths,
