@@ -40,7 +40,12 @@
 
 /* Extended capabilities */
 #define GMEMU_AER_OFFSET PCI_CONFIG_SPACE_SIZE
-OBJECT_DECLARE_SIMPLE_TYPE(GmemuState, GMEMU)
+OBJECT_DECLARE_TYPE(GmemuState, GmemuClass, GMEMU)
+
+struct GmemuClass {
+    PCIDeviceClass parent_class;
+    DeviceRealize parent_realize;
+};
 
 /* A vIOMMU window of our address space, watched for invalidations. */
 typedef struct GmemuIommu {
@@ -396,16 +401,19 @@ static void gmemu_commit(MemoryListener *listener)
 
 /* ------------------------------------------------------- reset and run state -- */
 
-/* Also without a write by the guest: reset clears the bit. */
-static void gmemu_update_bus_master(GmemuState *s)
+static void gmemu_set_bus_master(GmemuState *s, bool enabled)
 {
-    PCIDevice *pdev = PCI_DEVICE(s);
-    bool enabled = pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
-
     if (enabled != s->bus_master) {
         s->bus_master = enabled;
         WITHOUT_BQL(gmemu_core_set_bus_master(s->core, enabled));
     }
+}
+
+/* Also without a write by the guest: reset clears the bit. */
+static void gmemu_update_bus_master(GmemuState *s)
+{
+    gmemu_set_bus_master(s, pci_get_word(PCI_DEVICE(s)->config + PCI_COMMAND) &
+                            PCI_COMMAND_MASTER);
 }
 
 /*
@@ -431,11 +439,18 @@ static void gmemu_update_power(GmemuState *s)
 
 static void gmemu_config_write(PCIDevice *pdev, uint32_t addr, uint32_t value, int len)
 {
+    GmemuState *s = GMEMU(pdev);
+
+    /* The core stops before PCI does: DMA that then fails would be the guest's mistake. */
+    if (range_covers_byte(addr, len, PCI_COMMAND) &&
+        !((value >> 8 * (PCI_COMMAND - addr)) & PCI_COMMAND_MASTER)) {
+        gmemu_set_bus_master(s, false);
+    }
     pci_default_write_config(pdev, addr, value, len);
     pcie_cap_flr_write_config(pdev, addr, value, len);
     pcie_aer_write_config(pdev, addr, value, len);
-    gmemu_update_power(GMEMU(pdev));
-    gmemu_update_bus_master(GMEMU(pdev));
+    gmemu_update_power(s);
+    gmemu_update_bus_master(s);
 }
 
 /* FLR, a secondary bus reset and a system reset all come here. */
@@ -660,8 +675,6 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     for (unsigned int vector = 0; vector < GMEMU_NUM_VECTORS; vector++) {
         msix_vector_use(pdev, vector);
     }
-    s->msi_trigger = pdev->msi_trigger;
-    pdev->msi_trigger = gmemu_msi_trigger;
     s->msix_bh = qemu_bh_new_guarded(gmemu_msix_bh, s, &DEVICE(s)->mem_reentrancy_guard);
     if (!gmemu_create_core(s, errp)) {
         goto no_core;
@@ -736,6 +749,21 @@ static const Property gmemu_properties[] = {
     DEFINE_PROP_UINT32("vlen", GmemuState, vlen, 1024),
 };
 
+/* PCI sets its msi_trigger once the device proper is there, so ours goes in after that. */
+static void gmemu_qdev_realize(DeviceState *dev, Error **errp)
+{
+    GmemuState *s = GMEMU(dev);
+    Error *error = NULL;
+
+    GMEMU_GET_CLASS(dev)->parent_realize(dev, &error);
+    if (error) {
+        error_propagate(errp, error);
+        return;
+    }
+    s->msi_trigger = PCI_DEVICE(s)->msi_trigger;
+    PCI_DEVICE(s)->msi_trigger = gmemu_msi_trigger;
+}
+
 static void gmemu_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
@@ -750,6 +778,7 @@ static void gmemu_class_init(ObjectClass *klass, void *data)
     pc->class_id = GMEMU_PCI_CLASS;
     dc->desc = "gmemu accelerator with replayable page faults";
     dc->vmsd = &gmemu_vmstate;
+    device_class_set_parent_realize(dc, gmemu_qdev_realize, &GMEMU_CLASS(klass)->parent_realize);
     device_class_set_legacy_reset(dc, gmemu_reset);
     device_class_set_props(dc, gmemu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
@@ -760,6 +789,7 @@ static const TypeInfo gmemu_types[] = {
         .name = TYPE_GMEMU,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(GmemuState),
+        .class_size = sizeof(GmemuClass),
         .class_init = gmemu_class_init,
         .interfaces = (InterfaceInfo[]) {
             { INTERFACE_PCIE_DEVICE },
