@@ -12,7 +12,8 @@ namespace {
 // Of this contract version; 16..31 are those of peer mode.
 bool is_request(uint16_t type)
 {
-    return (type >= GMEMU_MSG_HELLO && type <= GMEMU_MSG_PING) || (type >= 16 && type <= 31);
+    return (type >= GMEMU_MSG_HELLO && type <= GMEMU_MSG_QUEUE_STOP) ||
+           (type >= GMEMU_MSG_PEER_CTX_CREATE && type <= GMEMU_MSG_PEER_QUERY);
 }
 
 }  // namespace
