@@ -177,6 +177,7 @@ Processor::Progress Processor::complete(Queue &queue, Slot &slot)
         ready_.merge(depending_);
     }
     slot.state = Slot::State::done;
+    hal::mmio_write(GMEMU_M_PACKET_END, queue.id | slot.index << 16);
     completed.set(queue.id);
     return Progress::some;
 }
@@ -318,6 +319,7 @@ void Processor::start(Queue &queue, Slot &slot)
 {
     slot.start_ts = slot.end_ts = hal::mmio_read(GMEMU_M_TIMESTAMP);
     slot.state = Slot::State::completing;
+    hal::mmio_write(GMEMU_M_PACKET_START, queue.id | slot.index << 16);
     if (slot.packet.is_barrier_packet())
         return;
     slot.job = make_job(slot.packet, harts_.cores());

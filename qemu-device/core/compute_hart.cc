@@ -14,8 +14,8 @@
 namespace gmemu {
 
 struct ComputeHart::Engine {
-    Engine(Environment &env, TlbClient &client, uint32_t hart, uint32_t harts)
-        : port(env.mmu, client, env.faults, env.clock, hart, harts), cpu(port, hart, env.vlen)
+    Engine(Environment &env, TlbClient &client, HartMeter &meter, uint32_t hart, uint32_t harts)
+        : port(env.mmu, client, env.faults, env.clock, meter, hart, harts), cpu(port, hart, env.vlen)
     {
     }
     ComputePort port;
@@ -25,7 +25,7 @@ struct ComputeHart::Engine {
 
 ComputeHart::ComputeHart(HartIndex index, uint32_t harts, Environment environment)
     : index_(index), env_(std::move(environment)), client_(env_.mmu.add_client()),
-      engine_(std::make_unique<Engine>(env_, client_, index.value, harts))
+      meter_(env_.clock), engine_(std::make_unique<Engine>(env_, client_, meter_, index.value, harts))
 {
     thread_ = start_core_thread([this] { run(); });
 }
@@ -145,6 +145,14 @@ void ComputeHart::kill()
     poke();
 }
 
+uint64_t ComputeHart::request_update()
+{
+    const uint64_t request = meter_.updates.value();
+    if (client_.running())
+        poke();
+    return request;
+}
+
 void ComputeHart::abandon()
 {
     abandon_ = true;
@@ -176,11 +184,14 @@ void ComputeHart::reset()
 bool ComputeHart::enter_gate()
 {
     inside_gate_ = env_.gate.enter_unless(abandon_);
+    if (inside_gate_)
+        meter_.enter(HartMeter::Phase::kRunning);
     return inside_gate_;
 }
 
 void ComputeHart::leave_gate()
 {
+    meter_.enter(HartMeter::Phase::kIdle);
     if (inside_gate_)
         env_.gate.leave();
     inside_gate_ = false;
@@ -227,8 +238,10 @@ void ComputeHart::begin_job()
 void ComputeHart::work()
 {
     engine_->port.set_job(job_);
-    if (!begun_)
+    if (!begun_) {
+        meter_.jobs.add(1);
         begin_job();
+    }
     Result result;
     Resolved end = Resolved::kRetry;
     if (stalled())
@@ -291,6 +304,7 @@ ComputeHart::Resolved ComputeHart::await_decision(Result &result)
     const Stall &at = stall_;
     for (;;) {
         leave_gate();
+        meter_.enter(HartMeter::Phase::kStalled);
         env_.faults.await(index_);
         if (!enter_gate())
             return Resolved::kAbandoned;
@@ -323,11 +337,14 @@ ComputeHart::Resolved ComputeHart::execute(Result &result)
     for (;;) {
         if (const Resolved wanted = attend(state.pc, result); wanted != Resolved::kRetry)
             return wanted;
-        const uint64_t before = state.instret;
+        const uint64_t instructions = state.instret;
+        const uint64_t accesses = state.accesses;
         client_.set_running(true);
         const hart::Stop stop = cpu.run();
+        meter_.instructions.add(state.instret - instructions);
+        meter_.accesses.add(state.accesses - accesses);
+        meter_.updates.add(1);
         client_.set_running(false);
-        instructions_.fetch_add(state.instret - before, std::memory_order_relaxed);
         instret_ = state.instret;
 
         auto halt_with = [&](gmemu_hart_cause cause, uint64_t tval) {
@@ -380,6 +397,7 @@ ComputeHart::Resolved ComputeHart::blit(Result &result)
             return wanted;
         client_.set_running(true);
         const Resolved end = blit_page(result);
+        meter_.updates.add(1);
         client_.set_running(false);
         if (end != Resolved::kRetry)
             return end;
@@ -429,6 +447,7 @@ ComputeHart::Resolved ComputeHart::blit_page(Result &result)
             guest_copy(to, from, length);
         port.end_access();
         if (hit) {
+            meter_.accesses.add(unsigned{read} + unsigned{write});
             if (write) {
                 advance();
                 return Resolved::kRetry;
@@ -465,7 +484,8 @@ void ComputeHart::transfer(StateStream &stream)
         stream.field(result_.type);
         stream.field(kill_);
         stream.field(instret_);
-        stream.field(instructions_);
+        uint64_t instructions = meter_.instructions.value();
+        stream.field(instructions);
         stream.field(begun_);
         gmemu::transfer(stream, job_);
         gmemu::transfer(stream, engine_->cpu.state());
@@ -479,6 +499,7 @@ void ComputeHart::transfer(StateStream &stream)
         if (!stream.loading() || !stream.ok())
             return;
         engine_->cpu.flush_code();
+        meter_.instructions.set(instructions);
         state_ = state;
         start_pending_ = runs;
         wake_.notify_all();

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "compute_port.h"
 #include "fault_unit.h"
+#include "hart_meter.h"
 #include "host.h"
 #include "mmu.h"
 #include "run_gate.h"
@@ -54,7 +55,11 @@ public:
     void transfer(StateStream &stream);
     bool stalled() const { return state_.load() == GMEMU_HART_STALLED; }
 
-    uint64_t instructions() const { return instructions_.load(std::memory_order_relaxed); }
+    const HartMeter &meter() const { return meter_; }
+    const TlbClient &tlb() const { return client_; }
+    // Brings the meter up to date while the hart runs: request, then wait until it is.
+    uint64_t request_update();
+    bool is_updated(uint64_t request) const { return !client_.running() || meter_.updates.value() != request; }
 
 private:
     struct Engine;  // the CPU; its instantiation is confined to one file
@@ -100,6 +105,7 @@ private:
     const HartIndex index_;
     Environment env_;
     TlbClient &client_;
+    HartMeter meter_;
     std::unique_ptr<Engine> engine_;
 
     mutable std::mutex mutex_;
@@ -119,7 +125,6 @@ private:
     bool begun_ = false;       // the CPU and job_ hold the progress of the job
     Stall stall_;              // valid while stalled() is true
     std::atomic<uint64_t> instret_{0};
-    std::atomic<uint64_t> instructions_{0};
     std::thread thread_;
 };
 

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "fault_unit.h"
 #include "hart/port.h"
+#include "hart_meter.h"
 #include "mmu.h"
 
 namespace gmemu {
@@ -29,9 +30,10 @@ struct HartJob {
 
 class ComputePort {
 public:
-    ComputePort(Mmu &mmu, TlbClient &client, FaultUnit &faults, const DeviceClock &clock, uint32_t hart, uint32_t harts)
-        : mmu_(mmu), client_(client), space_(client.add_space(false)), faults_(faults), clock_(clock), hart_(hart),
-          harts_(harts)
+    ComputePort(Mmu &mmu, TlbClient &client, FaultUnit &faults, const DeviceClock &clock, HartMeter &meter,
+                uint32_t hart, uint32_t harts)
+        : mmu_(mmu), client_(client), space_(client.add_space(false)), faults_(faults), clock_(clock), meter_(meter),
+          hart_(hart), harts_(harts)
     {
     }
 
@@ -47,6 +49,10 @@ public:
     hart::Fill fill(uint64_t va, Access access)
     {
         const FillResult result = mmu_.fill(client_, space_, DeviceVa(va), access);
+        if (access != Access::kExec) {
+            meter_.misses.add(1);
+            meter_.fills.add(result.ok);
+        }
         if (result.ok)
             return {hart::FillStatus::kFilled, 0};
         fault_type_ = result.fault;
@@ -98,6 +104,7 @@ private:
     TlbSpace &space_;
     FaultUnit &faults_;
     const DeviceClock &clock_;
+    HartMeter &meter_;
     const uint32_t hart_;
     const uint32_t harts_;
     HartJob job_;

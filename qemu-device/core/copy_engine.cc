@@ -246,6 +246,7 @@ bool CopyEngine::work(uint64_t budget)
         done_ += moved;
         budget -= std::min(budget, moved);
         bytes_.fetch_add(moved, std::memory_order_relaxed);
+        dma_bytes_.add(desc_, moved);
         bytes_since_reset_.fetch_add(moved, std::memory_order_relaxed);
     }
     return true;

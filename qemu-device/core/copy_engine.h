@@ -43,6 +43,7 @@ public:
     void set_audit(Audit audit) { audit_ = std::move(audit); }
     bool has_work();
 
+    const DmaBytes &dma_bytes() const { return dma_bytes_; }
     uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
 private:
@@ -85,6 +86,7 @@ private:
     bool prefetched_ok_ = true;
 
     std::atomic<uint64_t> bytes_{0};
+    DmaBytes dma_bytes_;
     std::atomic<uint64_t> bytes_since_reset_{0};
     std::thread thread_;
 };

@@ -14,6 +14,24 @@
 
 namespace gmemu {
 
+// Which way the bytes of copies and fills go over the bus.
+class DmaBytes {
+public:
+    void add(const gmemu_copy_desc &desc, uint64_t bytes)
+    {
+        if (desc.op == GMEMU_COPY_OP_COPY && !(desc.flags & GMEMU_COPY_SRC_LOCAL))
+            read_.fetch_add(bytes, std::memory_order_relaxed);
+        if (!(desc.flags & GMEMU_COPY_DST_LOCAL))
+            written_.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    uint64_t read() const { return read_.load(std::memory_order_relaxed); }
+    uint64_t written() const { return written_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<uint64_t> read_{0};
+    std::atomic<uint64_t> written_{0};
+};
+
 class CopyTransfer {
 public:
     CopyTransfer(const Host &host, const Dram &dram) : host_(host), dram_(dram) {}

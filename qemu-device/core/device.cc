@@ -74,6 +74,9 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
     }
     mgmt_ = std::make_unique<MgmtHart>(MgmtHart::Environment{registers_, host_, dram_, mmu_, faults_, mgmt_gate_, irq_,
                                                              mgmt_registers_, checker_, errors_, clock_, kFirmwareReserved});
+    perf_ = std::make_unique<PerfCounters>(
+        registers_, clock_,
+        PerfCounters::Sources{host_, mmu_, faults_, invalidator_, copy_, mgmt_dma_, mgmt_registers_, harts_});
     attach_registers(config);
     if (config.chaos_seed)
         host_.log(GMEMU_LOG_INFO, fmt::format("gmemu: chaos={}", config.chaos_seed));
@@ -91,7 +94,7 @@ Device::~Device()
 
 void Device::attach_registers(const gmemu_config &config)
 {
-    uint64_t caps = GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_PREFETCH;
+    uint64_t caps = GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_PERF | GMEMU_CAP_PREFETCH;
     if (config.replayable)
         caps |= GMEMU_CAP_REPLAYABLE;
     if (checker_.enabled())
@@ -269,6 +272,7 @@ void Device::reset_blocks()
     check_ring_.reset();
     ring_map_.reset();
     mailbox_audit_.reset();
+    perf_->reset();
     auditor_.reset();
     checker_.reset();
     errors_.clear();
@@ -336,6 +340,7 @@ void Device::transfer(StateStream &stream)
     }
     stream.section("mgmt-hart", 1, [&] { mgmt_->transfer(stream); });
     stream.section("invalidator", 1, [&] { invalidator_.transfer(stream); });
+    stream.later_section("perf-counters", 1, [&] { perf_->transfer(stream); });
     stream.finish();
 }
 
@@ -409,7 +414,7 @@ void Device::stats(gmemu_core_stats &stats) const
 {
     stats = {};
     for (const auto &hart : harts_)
-        stats.instructions += hart->instructions();
+        stats.instructions += hart->meter().instructions.value();
     stats.faults = faults_.faults();
     stats.faults_dropped = faults_.dropped();
     stats.replays = faults_.replays();

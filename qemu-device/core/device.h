@@ -31,6 +31,7 @@
 #include "mgmt_irq.h"
 #include "mgmt_registers.h"
 #include "mmu.h"
+#include "perf_counters.h"
 #include "registers.h"
 #include "ring_map.h"
 #include "run_gate.h"
@@ -111,6 +112,7 @@ private:
     std::vector<std::unique_ptr<ComputeHart>> harts_;
     MgmtRegisters mgmt_registers_;
     std::unique_ptr<MgmtHart> mgmt_;
+    std::unique_ptr<PerfCounters> perf_;
 
     std::mutex control_mutex_;  // enable, reset, quiesce
     unsigned quiesced_ = 0;

@@ -72,6 +72,7 @@ FaultWriter::Ticket FaultUnit::post(FaultRing &ring, const Fault &fault, uint32_
     raw.access = static_cast<uint8_t>(fault.access);
     raw.type = static_cast<uint8_t>(fault.type);
     const FaultWriter::Ticket ticket = writer_.post(ring, raw);
+    found_[fault.type].fetch_add(1, std::memory_order_relaxed);
     count(ticket.state);
     return ticket;
 }

@@ -116,6 +116,7 @@ public:
     void transfer(StateStream &stream);
 
     uint64_t faults() const { return faults_.load(std::memory_order_relaxed); }
+    uint64_t found(gmemu_fault_type type) const { return found_[type].load(std::memory_order_relaxed); }
     uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
     uint64_t replays() const { return replays_.load(std::memory_order_relaxed); }
     uint64_t cancels() const { return cancels_.load(std::memory_order_relaxed); }
@@ -178,7 +179,8 @@ private:
     std::function<void()> parked_hook_;
     std::function<void()> taken_hook_;
     std::condition_variable settled_;
-    std::atomic<uint64_t> faults_{0};
+    std::atomic<uint64_t> faults_{0};  // entries
+    std::array<std::atomic<uint64_t>, GMEMU_PERF_FAULT_TYPES> found_{};
     std::atomic<uint64_t> dropped_{0};
     std::atomic<uint64_t> replays_{0};
     std::atomic<uint64_t> cancels_{0};

@@ -67,7 +67,12 @@ public:
     Ref<HostMapping> map(BusAddr bus, uint64_t length, bool write) const;
     void unmap(std::byte *base, uint64_t length, bool write, uint64_t written) const;
 
-    void msix(unsigned vector) const { ops_.msix(opaque_, vector); }
+    void msix(unsigned vector) const
+    {
+        interrupts_.fetch_add(1, std::memory_order_relaxed);
+        ops_.msix(opaque_, vector);
+    }
+    uint64_t interrupts() const { return interrupts_.load(std::memory_order_relaxed); }
     void log(gmemu_log_level level, const std::string &text) const;
     void thread_enter(const char *name) const;
     void thread_exit() const;
@@ -79,6 +84,7 @@ private:
     gmemu_host_ops ops_;
     void *opaque_;
     std::atomic<bool> bus_master_{true};
+    mutable std::atomic<uint64_t> interrupts_{0};
 };
 
 // Registers a core thread with the embedder for its lifetime.

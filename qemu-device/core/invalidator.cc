@@ -123,6 +123,8 @@ void Invalidator::submit(uint32_t word)
                            fmt::format("INV_CMD {:#010x} combines CANCEL_VA with SCOPE_RANGE: both take INV_VA ({:#x})", word,
                                        operands.va));
     commands_.fetch_add(1, std::memory_order_relaxed);
+    if (decoded && decoded->has_scope)
+        invalidations_.fetch_add(1, std::memory_order_relaxed);
 
     std::unique_lock lock(mutex_);
     if (queue_.size() >= kSlots &&

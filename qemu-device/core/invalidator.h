@@ -37,6 +37,7 @@ public:
     // Loading comes last: commands go on at once.
     void transfer(StateStream &stream);
 
+    uint64_t invalidations() const { return invalidations_.load(std::memory_order_relaxed); }  // with a scope
     uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
 
 private:
@@ -94,6 +95,7 @@ private:
     uint32_t seq_ = 0;
     uint32_t done_ = 0;
     std::atomic<uint64_t> commands_{0};
+    std::atomic<uint64_t> invalidations_{0};
     std::thread thread_;
 };
 

@@ -90,6 +90,7 @@ void MgmtDma::work()
         done_ += moved;
         budget -= std::min(budget, moved);
         bytes_.fetch_add(moved, std::memory_order_relaxed);
+        dma_bytes_.add(desc_, moved);
     }
     if (done_ == desc_.len)
         busy_ = false;
@@ -117,6 +118,7 @@ void MgmtDma::start_invalidation(uint64_t command)
                            fmt::format("invalidation of the firmware (command {:#x} va {:#x}): {}", command, inv_va_, why));
         return;
     }
+    invalidations_.fetch_add(1, std::memory_order_relaxed);
     shootdown_ = mmu_.start_shootdown(match);
 }
 

@@ -37,6 +37,8 @@ public:
     void transfer(StateStream &stream);
     // Waits until no mapping of before is in use. From any thread.
     void revoke() { transfer_.revoke(); }
+    uint64_t invalidations() const { return invalidations_.load(std::memory_order_relaxed); }
+    const DmaBytes &dma_bytes() const { return dma_bytes_; }
     uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
 private:
@@ -61,6 +63,8 @@ private:
     uint64_t inv_va_ = 0;
     std::optional<Mmu::Shootdown> shootdown_;
     std::atomic<uint64_t> bytes_{0};
+    DmaBytes dma_bytes_;
+    std::atomic<uint64_t> invalidations_{0};
 };
 
 }  // namespace gmemu

@@ -33,6 +33,8 @@ bool MgmtRegisters::read(uint64_t offset, uint64_t &value)
     case GMEMU_M_FW_VERSION: value = registers_.value(GMEMU_REG_FW_VERSION); return true;
     case GMEMU_M_CONSOLE:
     case GMEMU_M_QP_FORGET:
+    case GMEMU_M_PACKET_START:
+    case GMEMU_M_PACKET_END:
     case GMEMU_M_IRQ_ACK: value = 0; return true;
     case GMEMU_M_IRQ_PENDING: value = irq_.pending(); return true;
     case GMEMU_M_H2F_BASE: value = registers_.value(GMEMU_REG_H2F_BASE); return true;
@@ -70,6 +72,8 @@ bool MgmtRegisters::write(uint64_t offset, uint64_t value)
     case GMEMU_M_F2H_PUT: mailbox_.set_f2h_put(value); return true;
     case GMEMU_M_HART_EVENTS: hart_events_.fetch_and(~value); return true;
     case GMEMU_M_QP_FORGET: faults_.forget_queue(QueueId(static_cast<uint32_t>(value))); return true;
+    case GMEMU_M_PACKET_START: return true;
+    case GMEMU_M_PACKET_END: packets_.fetch_add(1, std::memory_order_relaxed); return true;
     default: return dma_.write(offset, value);
     }
 }

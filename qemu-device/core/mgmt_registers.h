@@ -37,6 +37,8 @@ public:
     bool read(uint64_t offset, uint64_t &value);
     bool write(uint64_t offset, uint64_t value);
 
+    uint64_t packets() const { return packets_.load(std::memory_order_relaxed); }
+
     void hart_halted(HartIndex hart);
     void reset();
     void transfer(StateStream &stream);
@@ -58,6 +60,7 @@ private:
     DeviceErrors &errors_;
     const std::vector<std::unique_ptr<ComputeHart>> &harts_;
     std::atomic<uint64_t> hart_events_{0};
+    std::atomic<uint64_t> packets_{0};  // that firmware has completed
     std::string line_;
 };
 

@@ -231,7 +231,7 @@ FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Acces
     const uint64_t generation = l2_.generation();
     if (auto hit = l2_.lookup(space.ctx, va); hit && pte_ready(hit->pte, access) && !client.chaos.one_in(8) &&
                                           !is_poisoned(*hit, page_va)) {
-        l2_hits_.fetch_add(1, std::memory_order_relaxed);
+        client.l2_hits.fetch_add(1, std::memory_order_relaxed);
         if (std::byte *page = host_page(client, *hit, page_va, access)) {
             hit->va = page_va;
             result.page = page_of_leaf(*hit);
@@ -241,7 +241,7 @@ FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Acces
         }
     }
 
-    walks_.fetch_add(1, std::memory_order_relaxed);
+    client.walks.fetch_add(1, std::memory_order_relaxed);
     gmemu_ctx_entry entry;
     if (!cached_context(client, space.ctx, entry, result.fault))
         return result;
@@ -446,6 +446,22 @@ void Mmu::age(bool local)
             if (!space->bare)
                 space->tlb.age_data_if([&](const TlbMeta &meta) { return local || !(meta.pte & GMEMU_PTE_LOCAL); });
     }
+}
+
+uint64_t Mmu::walks() const
+{
+    uint64_t sum = 0;
+    for (const auto &client : clients())
+        sum += client->walks.load(std::memory_order_relaxed);
+    return sum;
+}
+
+uint64_t Mmu::l2_hits() const
+{
+    uint64_t sum = 0;
+    for (const auto &client : clients())
+        sum += client->l2_hits.load(std::memory_order_relaxed);
+    return sum;
 }
 
 // ------------------------------------------------------------------ checker

@@ -112,8 +112,8 @@ public:
     // Has the table in GMEMU_CTX_FORMAT_GMEMU an entry that no software would write?
     bool is_garbage_table(const PhysPage &page, unsigned level) const;
 
-    uint64_t walks() const { return walks_.load(std::memory_order_relaxed); }
-    uint64_t l2_hits() const { return l2_hits_.load(std::memory_order_relaxed); }
+    uint64_t walks() const;  // of all clients
+    uint64_t l2_hits() const;
 
 private:
     // Thousands of contexts that take turns must not push each other out.
@@ -163,9 +163,6 @@ private:
     BusAddr context_base_{};
     uint32_t context_log2_ = 0;
     std::array<ContextSet, kContextSets> contexts_;
-
-    std::atomic<uint64_t> walks_{0};
-    std::atomic<uint64_t> l2_hits_{0};
 };
 
 }  // namespace gmemu

@@ -23,6 +23,8 @@ constexpr auto W1C = RegAccess::kWriteClear;
         FAULT_REG(n, GET, 4, RW, kAll32), FAULT_REG(n, PUT, 4, RO, 0),                                            \
         FAULT_REG(n, STATUS, 4, W1C, GMEMU_FAULT_STATUS_OVERFLOW), FAULT_REG(n, DROPPED, 4, RO, 0)
 
+#define PERF(n) {GMEMU_REG_PERF(n), 8, RO, 0, 0, "PERF" #n}
+
 constexpr RegisterInfo kRegisters[] = {
     REG(ID, 4, CONST, 0, GMEMU_ID),
     REG(VERSION, 4, CONST, 0, GMEMU_VERSION_MAJOR << 16 | GMEMU_VERSION_MINOR),
@@ -78,6 +80,14 @@ constexpr RegisterInfo kRegisters[] = {
     REG(F2H_SIZE_LOG2, 4, RW, kAll32, 0),
     REG(F2H_PUT, 4, RO, 0, 0),
     REG(F2H_GET, 4, RW, kAll32, 0),
+    REG(PERF_CTRL, 4, RW, GMEMU_PERF_CTRL_FREEZE | GMEMU_PERF_CTRL_RESET, 0),
+    REG(PERF_SELECT, 4, RW, kAll32, GMEMU_PERF_SELECT_ALL),
+    REG(PERF_SINCE, 8, RO, 0, 0),
+    REG(PERF_TIME, 8, RO, 0, 0),
+    REG(PERF_COUNT, 4, CONST, 0, GMEMU_PERF_COUNTERS),
+    PERF(0), PERF(1), PERF(2), PERF(3), PERF(4), PERF(5), PERF(6), PERF(7), PERF(8),
+    PERF(9), PERF(10), PERF(11), PERF(12), PERF(13), PERF(14), PERF(15), PERF(16), PERF(17),
+    PERF(18), PERF(19), PERF(20), PERF(21), PERF(22), PERF(23), PERF(24), PERF(25), PERF(26),
     REG(ACNT_BASE, 8, RW, kAll64, 0),
     REG(ACNT_SIZE_LOG2, 4, RW, kAll32, 0),
     REG(ACNT_CTRL, 4, RW, GMEMU_ACNT_CTRL_ENABLE | GMEMU_ACNT_CTRL_LOCAL | GMEMU_ACNT_CTRL_ONE_CTX, 0),
@@ -104,6 +114,7 @@ constexpr RegisterInfo kRegisters[] = {
     REG(CHECK_MUTED, 4, RO, 0, 0),
 };
 
+#undef PERF
 #undef FAULT_RING
 #undef FAULT_REG
 #undef REG

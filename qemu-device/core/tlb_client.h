@@ -138,6 +138,8 @@ public:
     HostCalls calls;
     PageWalker walker;  // under lock()
     ChaosStream chaos;  // likewise
+    std::atomic<uint64_t> walks{0};
+    std::atomic<uint64_t> l2_hits{0};
 
 private:
     alignas(64) std::atomic<uint32_t> in_access_{0};

@@ -75,6 +75,7 @@
 #define GMEMU_CAP_WALK_X86 GMEMU_BIT64(4)
 #define GMEMU_CAP_CHECKER GMEMU_BIT64(5)
 #define GMEMU_CAP_ACCESS_COUNTERS GMEMU_BIT64(6)
+#define GMEMU_CAP_PERF GMEMU_BIT64(7) /* performance counters */
 #define GMEMU_CAP_CHECK_RING GMEMU_BIT64(8)
 #define GMEMU_CAP_PREFETCH GMEMU_BIT64(9) /* harts report prefetches that miss (GMEMU_ACCESS_PREFETCH) */
 #define GMEMU_REG_CORES 0x0010u /* RO: number of compute harts */
@@ -708,6 +709,49 @@ GMEMU_ASSERT_SIZE(struct gmemu_check_entry, 32);
 #define GMEMU_CHECK_NO_QUEUE 0xffffu
 #define GMEMU_CHECK_NO_HART 0xffu
 
+/* ------------------------------------------------- performance counters -- */
+
+/*
+ * With GMEMU_CAP_PERF. 64-bit counters that always run and start at 0 with each
+ * reset. FREEZE keeps the values of one moment for the registers to show, while
+ * the counters run on; RESET makes them start at 0. With both in one write no event is
+ * lost between one set and the next.
+ */
+#define GMEMU_REG_PERF_CTRL 0x0600u /* RW */
+#define GMEMU_PERF_CTRL_FREEZE GMEMU_BIT(0) /* show the values of the moment at which it was written */
+#define GMEMU_PERF_CTRL_RESET GMEMU_BIT(1) /* self-clearing; after FREEZE of the same write */
+#define GMEMU_REG_PERF_SELECT 0x0604u /* RW: whose GMEMU_PERF_HART_COUNTERS: a hart, or ALL */
+#define GMEMU_PERF_SELECT_ALL 0xffffffffu /* its reset value: their sum; L2_HITS and WALKS with those of the queue processor */
+#define GMEMU_REG_PERF_SINCE 0x0608u /* RO, 64 bit: GMEMU_REG_TIMESTAMP when they were 0 */
+#define GMEMU_REG_PERF_TIME 0x0610u /* RO, 64 bit: GMEMU_REG_TIMESTAMP of the values shown */
+#define GMEMU_REG_PERF_COUNT 0x0618u /* RO: GMEMU_PERF_COUNTERS of the device */
+#define GMEMU_REG_PERF(n) (0x0620u + 8u * (n)) /* RO, 64 bit: counter n, enum gmemu_perf_counter */
+
+enum gmemu_perf_counter {
+	/* of the harts: GMEMU_REG_PERF_SELECT chooses one */
+	GMEMU_PERF_INSTRUCTIONS = 0, /* retired */
+	GMEMU_PERF_RUN_NS = 1, /* time with a job, stalls not counted */
+	GMEMU_PERF_STALL_NS = 2, /* time in which an access waited for a replay */
+	GMEMU_PERF_JOBS = 3, /* work-groups and pieces of copies that were started */
+	GMEMU_PERF_L1_HITS = 4, /* data accesses that found their translation in the hart's own TLB */
+	GMEMU_PERF_L1_MISSES = 5, /* look-ups for data accesses that did not, tries after a replay included */
+	GMEMU_PERF_L2_HITS = 6, /* L1 misses, of fetches and prefetches too, that the shared TLB answered */
+	GMEMU_PERF_WALKS = 7, /* those for which the page table was walked */
+	/* of the device */
+	GMEMU_PERF_PACKETS = 8, /* packets that firmware has completed */
+	GMEMU_PERF_REPLAYS = 9, /* commands with REPLAY_START or START_ACK_ALL */
+	GMEMU_PERF_CANCELS = 10, /* commands with a cancel */
+	GMEMU_PERF_INVALIDATIONS = 11, /* commands with a scope, the firmware's included */
+	GMEMU_PERF_DMA_READ_BYTES = 12, /* system memory read by the copy engine and by firmware's DMA */
+	GMEMU_PERF_DMA_WRITE_BYTES = 13, /* system memory written by them */
+	GMEMU_PERF_INTERRUPTS = 14, /* MSI-X messages */
+	GMEMU_PERF_FAULTS_DROPPED = 15, /* faults that found no room in their ring */
+};
+#define GMEMU_PERF_FAULTS(type) (16u + (type)) /* faults of enum gmemu_fault_type, each time they were found */
+#define GMEMU_PERF_HART_COUNTERS 8u
+#define GMEMU_PERF_FAULT_TYPES 11u
+#define GMEMU_PERF_COUNTERS 27u
+
 /* ------------------------------------------------------- queues and AQL -- */
 
 /*
@@ -887,6 +931,8 @@ GMEMU_ASSERT_SIZE(struct gmemu_signal, 64);
 #define GMEMU_M_INV_CTX_MASK 0xffffull
 #define GMEMU_M_INV_PAGES_SHIFT 16 /* 0: the whole context and its cached context entry */
 #define GMEMU_M_DOORBELL_PENDING(w) (0x100u + 8u * (w)) /* RW1C: 256 bits */
+#define GMEMU_M_PACKET_START 0x200u /* WO: queue | index of the packet << 16: its work begins */
+#define GMEMU_M_PACKET_END 0x208u /* WO: the same: it is complete. For GMEMU_PERF_PACKETS and traces only */
 #define GMEMU_M_DOORBELL(q) (0x1000u + 8u * (q)) /* RO: last value written */
 #define GMEMU_M_HART(n) (0x10000u + 0x200u * (n)) /* block of hart n */
 

@@ -170,6 +170,8 @@ void FakeMachine::mmio_write(uint32_t offset, uint64_t value)
     case GMEMU_M_F2H_PUT: f2h_put_ = static_cast<uint32_t>(value); break;
     case GMEMU_M_HART_EVENTS: hart_events_ &= ~value; break;
     case GMEMU_M_QP_FORGET: forgotten.push_back(static_cast<uint32_t>(value)); break;
+    case GMEMU_M_PACKET_START: packets_started.push_back(value); break;
+    case GMEMU_M_PACKET_END: packets_ended.push_back(value); break;
     default: throw std::logic_error("write of an unknown register");
     }
 }

@@ -76,6 +76,8 @@ public:
     uint64_t fw_status = 0;
     uint32_t f2h_log2 = 6;
     std::vector<uint32_t> forgotten; // queues, by GMEMU_M_QP_FORGET
+    // Values of GMEMU_M_PACKET_START and GMEMU_M_PACKET_END.
+    std::vector<uint64_t> packets_started, packets_ended;
     std::string console;
 
     // Peer mode: local DRAM, what the device cached of page tables in it, and DMA.

@@ -16,7 +16,7 @@ TEST_CASE("reset values", "[registers]")
     CHECK(m.r32(GMEMU_REG_ID) == 0x554d4547);
     CHECK(m.r32(GMEMU_REG_VERSION) == 0x10000);
     CHECK(m.r64(GMEMU_REG_CAPS) == (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_CHECKER |
-                                     GMEMU_CAP_CHECK_RING | GMEMU_CAP_PREFETCH));
+                                     GMEMU_CAP_CHECK_RING | GMEMU_CAP_PERF | GMEMU_CAP_PREFETCH));
     CHECK(m.r32(GMEMU_REG_CORES) == 3);
     CHECK(m.r32(GMEMU_REG_QUEUES) == 256);
     CHECK(m.r32(GMEMU_REG_CTX_LOG2) == 16);
@@ -31,6 +31,8 @@ TEST_CASE("reset values", "[registers]")
     CHECK(m.r64(GMEMU_REG_DRAM_RESERVED) == 2ull << 20);
     CHECK(m.r32(GMEMU_REG_STATUS) == GMEMU_STATUS_READY);
     CHECK(m.r32(GMEMU_REG_CHECK_MODE) == GMEMU_CHECK_LOG);
+    CHECK(m.r32(GMEMU_REG_PERF_SELECT) == GMEMU_PERF_SELECT_ALL);
+    CHECK(m.r32(GMEMU_REG_PERF_COUNT) == 27);
     CHECK(m.r32(GMEMU_REG_FAULT_ENGINES) == GMEMU_FAULT_ENGINES_ALL);
     // Everything else is 0, apart from the clock.
     for (const auto &info : gmemu::RegisterFile::all()) {
@@ -38,8 +40,9 @@ TEST_CASE("reset values", "[registers]")
         if (info.offset > GMEMU_REG_STATUS && info.offset != GMEMU_REG_TIMESTAMP &&
             info.offset != GMEMU_REG_CHECK_MODE && info.offset != GMEMU_REG_ACNT_THRESHOLD &&
             info.offset != GMEMU_REG_ACNT_GRANULE_LOG2 && info.offset != GMEMU_REG_ACNT_PERIOD_US &&
-            info.offset != GMEMU_REG_FAULT_ENGINES &&
-            info.offset != GMEMU_REG_CHECK_LIMIT)
+            info.offset != GMEMU_REG_FAULT_ENGINES && info.offset != GMEMU_REG_PERF_SELECT &&
+            info.offset != GMEMU_REG_PERF_SINCE && info.offset != GMEMU_REG_PERF_TIME &&
+            info.offset != GMEMU_REG_PERF_COUNT && info.offset != GMEMU_REG_CHECK_LIMIT)
             CHECK(read_of(m, info) == 0);
     }
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
@@ -55,6 +58,7 @@ TEST_CASE("read-only registers keep their value", "[registers][checker]")
     for (const auto &info : gmemu::RegisterFile::all()) {
         const bool read_only = info.access == gmemu::RegAccess::kReadOnly || info.access == gmemu::RegAccess::kConstant;
         if (!read_only || info.offset == GMEMU_REG_TIMESTAMP ||
+            info.offset == GMEMU_REG_PERF_TIME ||
             (info.offset >= GMEMU_REG_CHECK_MODE && info.offset <= GMEMU_REG_CHECK_INFO))
             continue;
         INFO(info.name);
@@ -143,7 +147,8 @@ TEST_CASE("check=off counts nothing, BAD_REG is still an error", "[registers][ch
 {
     Machine m({.check = GMEMU_CHECK_OFF, .enable = false});
     CHECK(m.r64(GMEMU_REG_CAPS) ==
-          (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_PREFETCH));
+          (GMEMU_CAP_REPLAYABLE | GMEMU_CAP_WALK_X86 | GMEMU_CAP_ACCESS_COUNTERS | GMEMU_CAP_PERF |
+           GMEMU_CAP_PREFETCH));
     m.w32(0x900, 1);
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
     CHECK(m.r32(GMEMU_REG_ERROR) == GMEMU_ERR_BAD_REG);

@@ -25,6 +25,7 @@ static_assert(sizeof(Insn) == 16);
 struct InsnPlace {
     uint16_t pc_offset;
     uint16_t index; // instructions before it
+    uint16_t accesses; // of these, scalar data accesses
 };
 
 struct Block {
@@ -33,6 +34,7 @@ struct Block {
     Block *fall;  // successor when no branch is taken; cache of the last target for jalr
     Block *taken; // successor of a taken branch or jal
     uint32_t instructions;
+    uint32_t accesses; // scalar data accesses
     uint32_t bytes;
 };
 
@@ -77,10 +79,10 @@ public:
     }
 
     // The block is what was appended since the last commit.
-    Block *commit(uint64_t pc, size_t first, uint32_t instructions, uint32_t bytes)
+    Block *commit(uint64_t pc, size_t first, uint32_t instructions, uint32_t accesses, uint32_t bytes)
     {
         Block *b = &blocks_[blocks_used_++];
-        *b = Block{pc, &code_[first], nullptr, nullptr, instructions, bytes};
+        *b = Block{pc, &code_[first], nullptr, nullptr, instructions, accesses, bytes};
         table_[slot(pc)] = b;
         return b;
     }

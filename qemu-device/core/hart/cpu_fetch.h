@@ -134,6 +134,7 @@ template <Port P, class Mode> [[gnu::noinline]] Block *Cpu<P, Mode>::build(uint6
     const size_t first = cache_.position();
     uint32_t offset = 0;
     uint32_t count = 0;
+    uint32_t accesses = 0;
     bool ended = false;
 
     const auto next = [&](uint32_t at, Decoded &d) {
@@ -150,7 +151,9 @@ template <Port P, class Mode> [[gnu::noinline]] Block *Cpu<P, Mode>::build(uint6
         return true;
     };
     const auto emit = [&](const Decoded &d, uint32_t pc_offset, uint32_t index) {
-        Insn &insn = cache_.append({static_cast<uint16_t>(pc_offset), static_cast<uint16_t>(index)});
+        Insn &insn = cache_.append({static_cast<uint16_t>(pc_offset), static_cast<uint16_t>(index),
+                                    static_cast<uint16_t>(accesses)});
+        accesses += accesses_data(d.op);
         insn = Insn{labels_[static_cast<unsigned>(d.op)], d.rd, d.rs1, d.rs2, d.rs3, d.imm};
         ended = ends_block(d.op);
     };
@@ -190,7 +193,7 @@ template <Port P, class Mode> [[gnu::noinline]] Block *Cpu<P, Mode>::build(uint6
     }
     if (!ended)
         emit(Decoded{.op = Op::block_end}, offset, count);
-    return cache_.commit(pc, first, count, offset);
+    return cache_.commit(pc, first, count, accesses, offset);
 }
 
 } // namespace gmemu::hart

@@ -57,6 +57,7 @@ template <Port P, class Mode> [[gnu::noinline]] Stop Cpu<P, Mode>::run()
         if (control.word() != epoch_) [[unlikely]] \
             goto attention; \
         s_.instret += blk->instructions; \
+        s_.accesses += blk->accesses; \
         ip = blk->code; \
         DISPATCH(); \
     } while (0)
@@ -128,6 +129,7 @@ trap:
         const InsnPlace place = cache_.place(ip);
         s_.pc = blk->pc + place.pc_offset;
         s_.instret -= blk->instructions - place.index;
+        s_.accesses -= blk->accesses - place.accesses;
     }
 trap_at_pc:
     if constexpr (Mode::kMachine) {

@@ -45,14 +45,20 @@ template <Access access, class T>
         else
             store_relaxed<T>(p, element);
         port_.end_access();
+        ++s_.accesses;
         return true;
     }
     port_.end_access();
-    if constexpr (access == Access::kWrite)
-        return store_slow(va, sizeof(T), element);
+    if constexpr (access == Access::kWrite) {
+        if (!store_slow(va, sizeof(T), element))
+            return false;
+        ++s_.accesses;
+        return true;
+    }
     uint64_t value = 0;
     if (!load_slow(va, sizeof(T), value))
         return false;
+    ++s_.accesses;
     element = static_cast<T>(value);
     return true;
 }
@@ -81,6 +87,7 @@ uint64_t Cpu<P, Mode>::vector_span(uint64_t base, T *elements, uint64_t first, u
             else
                 copy(p, elements + i, n * sizeof(T));
             port_.end_access();
+            ++s_.accesses;
             i += n;
             continue;
         }

@@ -592,4 +592,17 @@ bool ends_block(Op op)
     }
 }
 
+bool accesses_data(Op op)
+{
+    switch (op) {
+#define X(name) case Op::name:
+        GMEMU_HART_AMO_OPS(X)
+        X(lb) X(lh) X(lw) X(ld) X(lbu) X(lhu) X(lwu) X(sb) X(sh) X(sw) X(sd)
+        X(flw) X(fld) X(fsw) X(fsd)
+#undef X
+            return true;
+    default: return false;
+    }
+}
+
 } // namespace gmemu::hart

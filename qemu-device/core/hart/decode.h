@@ -38,6 +38,7 @@ Decoded decode(uint32_t bits, const DecodeOptions &options);
 uint32_t expand_compressed(uint16_t bits, bool fp);
 
 bool ends_block(Op op);
+bool accesses_data(Op op); // a scalar load, store or atomic
 
 // What rs2 of Op::prefetch says.
 enum PrefetchKind : uint8_t { kPrefetchI = 0, kPrefetchR = 1, kPrefetchW = 3 };

@@ -17,6 +17,7 @@ struct HartState {
     std::array<uint64_t, 32> f{}; // NaN-boxed
     uint64_t pc = 0;
     uint64_t instret = 0;
+    uint64_t accesses = 0; // data accesses that were made; a vector one counts once a page or element
     uint32_t fflags = 0;
     uint32_t frm = 0;
     // LR/SC: the value LR saw, and where: address + log2 of its size, or kNoReservation.
