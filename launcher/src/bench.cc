@@ -100,7 +100,7 @@ void Bench::copy_engine()
 void Bench::vectors()
 {
     progress("standard kernels with and without vectors");
-    const Captured run = capture({program("bench-vector").string(), "--kernels", (paths_.build / "firmware/std.elf").string()},
+    const Captured run = capture({program("bench-vector").string(), "--kernels", paths_.std_kernels().string()},
                                  {.timeout_s = 120});
 
     if (run.code)
@@ -279,6 +279,12 @@ int Bench::run()
 
 } // namespace
 
-int run_bench(const Paths &paths, const BenchOptions &options) { return Bench(paths, options).run(); }
+int run_bench(const Paths &paths, const BenchOptions &options)
+{
+    if (paths.installed())
+        throw Error("the programs that are measured are not part of an installation; "
+                    "run ./gmemu bench in a checkout");
+    return Bench(paths, options).run();
+}
 
 } // namespace gmemu

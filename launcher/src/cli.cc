@@ -90,8 +90,8 @@ int run_shell(const Paths &paths, RunOptions options)
 int run_demo(const Paths &paths, RunOptions options)
 {
     if (!std::filesystem::exists(paths.demo_program()))
-        throw Error(fmt::format("the demo program {} is not built; build it with: ninja -C {}",
-                                paths.demo_program().string(), paths.build.string()));
+        throw Error(fmt::format("the demo program {} is missing; {}", paths.demo_program().string(),
+                                paths.remedy_build()));
     options.args.insert(options.args.begin(), paths.demo_program().string());
     return run(paths, options);
 }
@@ -106,6 +106,7 @@ int run_command_line(int argc, char **argv)
     RunOptions options;
 
     app.require_subcommand(1);
+    app.set_version_flag("--version", "gmemu " GMEMU_VERSION);
     app.footer("'gmemu COMMAND --help' tells more about each command.");
 
     CLI::App *run_app = app.add_subcommand("run", "Run a program of this host in the guest");

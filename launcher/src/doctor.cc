@@ -52,8 +52,8 @@ std::string device_loads(const Qemu &qemu)
 
     if (!qemu.plugin.empty())
         line.insert(line.end(), {"-plugin", qemu.plugin.string()});
-    else
-        line.insert(line.end(), {"-L", "/usr/share/qemu", "-L", "/usr/share/seabios"});
+    for (const fs::path &directory : qemu.data)
+        line.insert(line.end(), {"-L", directory.string()});
     line.insert(line.end(), {"-machine", "q35", "-accel", "tcg", "-nodefaults", "-display", "none", "-S",
                              "-monitor", "stdio", "-device", "gmemu"});
     const Captured run = capture(line, {.timeout_s = 30, .input = "quit\n"});
@@ -72,7 +72,7 @@ void check_qemu(Checklist &list, const Paths &paths, QemuChoice choice)
                    fmt::format("QEMU {} ({}) with the device {}", qemu.version, qemu.program.string(),
                                qemu.intree ? "built in" : "as a plugin"),
                    fmt::format("QEMU {} does not take the device: {}", qemu.version, problem),
-                   "rebuild the device: ninja -C " + paths.build.string());
+                   paths.remedy_build());
     } catch (const Error &error) {
         list.off("QEMU: " + std::string(error.what()), "see above");
     }
@@ -82,23 +82,21 @@ void check_kernel(Checklist &list, const Paths &paths, bool debug)
 {
     const fs::path image = paths.kernel_image(debug), driver = paths.driver_module(debug);
     const std::string config = try_read_file(paths.kernel_dir(debug) / ".config");
-    const std::string build =
-        fmt::format("{}/scripts/kernel.sh {}", paths.root.string(), debug ? "debug" : "build");
+    const std::string remedy = paths.remedy(debug ? "kernel.sh debug" : "kernel.sh build");
 
     if (list.check(fs::exists(image), "guest kernel " + image.string(),
-                   fmt::format("there is no guest kernel {}", image.string()), "build it: " + build))
+                   fmt::format("there is no guest kernel {}", image.string()), remedy))
         list.check(config.find("\nCONFIG_GMEM=y\n") != config.npos, "it is built with GMEM",
-                   "it is built without GMEM", "rebuild it: " + build);
+                   "it is built without GMEM", remedy);
     list.check(fs::exists(driver), "driver " + driver.string(),
                fmt::format("there is no driver {}", driver.string()),
-               fmt::format("build it: {}/scripts/kernel.sh module {} {}", paths.root.string(),
-                           debug ? "debug" : "base", driver.string()));
+               paths.remedy(fmt::format("kernel.sh module {} {}", debug ? "debug" : "base", driver.string())));
 }
 
 void check_firmware(Checklist &list, const Paths &paths)
 {
     const std::string image = try_read_file(paths.firmware());
-    const std::string remedy = "build it: ninja -C " + paths.build.string();
+    const std::string remedy = paths.remedy_build();
     gmemu_fw_header header = {};
 
     if (!list.check(image.size() >= sizeof(header), "firmware " + paths.firmware().string(),
@@ -111,18 +109,15 @@ void check_firmware(Checklist &list, const Paths &paths)
                "it is no firmware for this hardware contract", remedy);
 }
 
-/* gmemu-doctor lies beside this program. */
-fs::path guest_doctor(const Paths &paths) { return paths.build / "launcher/gmemu-doctor"; }
-
 int check_guest(Checklist &list, const Paths &paths, RunOptions options)
 {
-    if (!fs::exists(guest_doctor(paths))) {
-        list.off("there is no " + guest_doctor(paths).string(), "build it: ninja -C " + paths.build.string());
+    if (!fs::exists(paths.guest_doctor())) {
+        list.off("there is no " + paths.guest_doctor().string(), paths.remedy_build());
         return 1;
     }
     fmt::print("\nIn the guest:\n");
     fflush(stdout);
-    options.args = {guest_doctor(paths).string()};
+    options.args = {paths.guest_doctor().string()};
     options.stdin_null = true;
     if (!options.timeout_s)
         options.timeout_s = 120;
@@ -137,8 +132,8 @@ int run_doctor(const Paths &paths, const RunOptions &options, bool guest_only)
 
     if (guest_only) {
         /* Within a guest already: the program is on the host's file system, which is ours. */
-        execl(guest_doctor(paths).c_str(), "gmemu-doctor", nullptr);
-        throw_errno("cannot run " + guest_doctor(paths).string());
+        execl(paths.guest_doctor().c_str(), "gmemu-doctor", nullptr);
+        throw_errno("cannot run " + paths.guest_doctor().string());
     }
     fmt::print("On this host:\n");
     check_host(list, paths);

@@ -136,8 +136,7 @@ std::string build_guest_image(const Paths &paths, const RunOptions &options)
     add_environment(config, options);
 
     if (!fs::exists(paths.guest_init()))
-        throw Error(fmt::format("{} is missing; build it with: ninja -C {}", paths.guest_init().string(),
-                                paths.build.string()));
+        throw Error(fmt::format("{} is missing; {}", paths.guest_init().string(), paths.remedy_build()));
     for (const char *directory : {"proc", "sys", "dev", "gmemu"})
         image.add_directory(directory);
     image.add_device("dev/console", 'c', 5, 1, 0600);

@@ -148,9 +148,8 @@ std::vector<std::string> Session::command(const fs::path &initramfs)
     bool kvm = options_.accel == "kvm";
 
     if (!fs::exists(kernel))
-        throw Error(fmt::format("there is no guest kernel {}.\n       Build it with: {}/scripts/kernel.sh {}",
-                                kernel.string(), paths_.root.string(),
-                                options_.debug_kernel ? "debug" : "build"));
+        throw Error(fmt::format("there is no guest kernel {};\n       {}", kernel.string(),
+                                paths_.remedy(options_.debug_kernel ? "kernel.sh debug" : "kernel.sh build")));
     if (options_.accel == "auto") {
         const KvmVerdict verdict = probe_kvm(paths_.cache);
 

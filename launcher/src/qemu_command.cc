@@ -31,6 +31,14 @@ std::string version_of(const std::filesystem::path &program)
     return parse_qemu_version(capture({program.string(), "--version"}, {.timeout_s = 20}).output);
 }
 
+/* The QEMU with the device in it is built without firmware blobs of its own. */
+std::vector<std::filesystem::path> blob_directories(const Paths &paths)
+{
+    if (paths.installed())
+        return {paths.qemu_data()};
+    return {"/usr/share/qemu", "/usr/share/seabios"};
+}
+
 } // namespace
 
 std::string parse_qemu_version(const std::string &answer)
@@ -56,27 +64,27 @@ Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device)
             const std::string version = version_of(stock);
 
             if (!with_device)
-                return {stock, {}, version, false};
+                return {stock, {}, version, false, {}};
             if (!version.starts_with(kSeries))
                 why_not_stock = fmt::format("{} is version {}, and the device needs 10.0", stock.string(),
                                             version.empty() ? "?" : version);
             else if (!std::filesystem::exists(paths.plugin()))
                 why_not_stock = fmt::format("the device for it, {}, is not built", paths.plugin().string());
             else
-                return {stock, paths.plugin(), version, false};
+                return {stock, paths.plugin(), version, false, {}};
         }
     }
     if (choice != QemuChoice::stock && have_intree)
-        return {intree, {}, version_of(intree), true};
+        return {intree, {}, version_of(intree), true, blob_directories(paths)};
     if (choice == QemuChoice::intree)
         throw Error(fmt::format("QEMU with the device built in is not there: {} is missing.\n"
-                                "       Build it with: {}/scripts/qemu.sh intree",
-                                intree.string(), paths.root.string()));
+                                "       {}",
+                                intree.string(), paths.remedy("qemu.sh intree")));
     throw Error(fmt::format("no QEMU to run the guest: {}.\n"
                             "       Install Debian's qemu-system-x86 10.0 (on Debian 12: apt install -t "
                             "bookworm-backports qemu-system-x86) and build the device (./gmemu does both),\n"
-                            "       or build QEMU with the device in it: {}/scripts/qemu.sh intree",
-                            why_not_stock, paths.root.string()));
+                            "       or get QEMU with the device in it: {}",
+                            why_not_stock, paths.remedy("qemu.sh intree")));
 }
 
 std::string kernel_command_line(const RunOptions &options)
@@ -113,9 +121,8 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
         add("-device", fmt::format("virtserialport,chardev={},name={}", id, name));
     };
 
-    if (input.qemu.intree)
-        /* Built without firmware blobs of its own. */
-        add("-L", "/usr/share/qemu", "-L", "/usr/share/seabios");
+    for (const std::filesystem::path &directory : input.qemu.data)
+        add("-L", directory.string());
     add("-name", "gmemu", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot");
     add("-machine", "q35");
     if (input.kvm)

@@ -16,6 +16,7 @@ struct Qemu {
     std::filesystem::path plugin; /* empty: the device is built in */
     std::string version;
     bool intree = false;
+    std::vector<std::filesystem::path> data; /* where its firmware blobs are; empty: it knows */
 };
 
 /* Throws Error, saying what to install or build, when there is none that fits. */

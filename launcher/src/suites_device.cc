@@ -11,9 +11,10 @@ namespace {
 
 TestGroup configured(const Paths &paths, const TestOptions &options,
                      const std::vector<std::string> &properties, const std::string &says,
-                     const char *what = "launcher/gmemu-doctor")
+                     std::filesystem::path program = {})
 {
-    const std::string program = (paths.build / what).string();
+    if (program.empty())
+        program = paths.guest_doctor();
     std::string name = "device";
     std::vector<std::string> boot_options;
 
@@ -25,13 +26,13 @@ TestGroup configured(const Paths &paths, const TestOptions &options,
                 BootRequest request;
 
                 request.options = boot_options;
-                request.program = {program};
+                request.program = {program.string()};
                 const Boot boot = boot_guest(options, request);
                 std::string problem;
                 if (boot.code != 0)
                     problem = fmt::format("exit code {} instead of 0", boot.code);
                 else if (boot.out.find(says) == std::string::npos)
-                    problem = fmt::format("{} does not say '{}'", what, says);
+                    problem = fmt::format("{} does not say '{}'", program.filename().string(), says);
                 else if (boot.device.find("contract violation") != std::string::npos)
                     problem = "the contract checker has something to report";
                 report.add(verdict_of(name, boot, problem));
@@ -45,7 +46,7 @@ std::vector<TestGroup> device_suites(const Paths &paths, const TestOptions &opti
     return {
         configured(paths, options, {"coherent=on"}, "coherent-dram"),
         configured(paths, options, {"cores=1", "dram=16M"}, ": 1 cores, 14 MiB of DRAM"),
-        configured(paths, options, {"vlen=0"}, "ok 1", "tests/guest/guest-vectors"),
+        configured(paths, options, {"vlen=0"}, "ok 1", paths.guest_tests() / "guest-vectors"),
         configured(paths, options, {"chaos=7"}, "the device works on malloc'd memory"),
     };
 }

@@ -38,7 +38,7 @@ std::vector<fs::path> test_programs(const Paths &paths)
     std::vector<fs::path> programs;
     std::error_code error;
 
-    for (const auto &entry : fs::directory_iterator(paths.build / "tests/guest", error)) {
+    for (const auto &entry : fs::directory_iterator(paths.guest_tests(), error)) {
         const std::string name = entry.path().filename().string();
 
         if (name.starts_with(kProgramPrefix) && !has_own_suite(name) && entry.is_regular_file() &&
@@ -151,7 +151,7 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
     request.program = {"sh", "-c", script, "sh"};
     for (const std::string &name : names)
         request.program.push_back(
-            (paths.build / "tests/guest" / (std::string(kProgramPrefix) + name.substr(suite.size() + 1)))
+            (paths.guest_tests() / (std::string(kProgramPrefix) + name.substr(suite.size() + 1)))
                 .string());
     request.timeout_s = static_cast<int>(names.size()) * kProgramTimeout * factor;
     request.cwd = "/";
@@ -174,10 +174,10 @@ void run_standalone(const std::string &suite, const std::string &name, const Pat
 {
     const std::string program = std::string(kProgramPrefix) + name.substr(suite.size() + 1);
 
-    for (const fs::path &file : {paths.build / "tests/fw/test_kernels.elf", paths.build / "firmware/std.elf"})
+    for (const fs::path &file : {paths.test_kernels(), paths.std_kernels()})
         request.options.insert(request.options.end(), {"--file", file.string()});
     request.options.push_back("--standalone");
-    request.program = {(paths.build / "tests/guest" / program).string()};
+    request.program = {(paths.guest_tests() / program).string()};
     request.timeout_s = kProgramTimeout;
     const Boot boot = boot_guest(options, request);
     const ProgramOutput output{boot.out, boot.code};

@@ -92,6 +92,8 @@ std::vector<TestGroup> meson_suites(const Paths &paths)
 {
     std::vector<TestGroup> groups;
 
+    if (paths.installed())
+        return groups;
     for (const MesonTest &test : introspect(paths.build))
         groups.push_back(
             {{test.name}, [test](const auto &, TestReport &report) { run_meson_test(test, report); }});

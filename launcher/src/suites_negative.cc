@@ -26,7 +26,7 @@ std::string missing_text(const std::vector<std::string> &texts, const std::strin
 TestGroup negative(const Paths &paths, const TestOptions &options, const std::string &name,
                    const std::vector<std::string> &boot_options, const Expectation &expectation)
 {
-    const std::string doctor = (paths.build / "launcher/gmemu-doctor").string();
+    const std::string doctor = paths.guest_doctor().string();
 
     return {{name}, [=](const auto &, TestReport &report) {
                 BootRequest request;

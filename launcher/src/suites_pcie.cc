@@ -47,7 +47,7 @@ struct Guest {
 void add_program(std::vector<TestGroup> &groups, const std::string &suite, const std::string &program,
                  const Paths &paths, const TestOptions &options, const Guest &guest)
 {
-    if (!std::filesystem::exists(paths.build / "tests/guest" / ("guest-" + program)))
+    if (!std::filesystem::exists(paths.guest_tests() / ("guest-" + program)))
         return;
     groups.push_back({{suite + "/" + program}, [=](const auto &names, TestReport &report) {
                           const TempDir temp;
@@ -71,7 +71,7 @@ void add_sleep(std::vector<TestGroup> &groups, const Paths &paths, const TestOpt
 {
     const std::string name = "pcie/sleep";
 
-    if (!std::filesystem::exists(paths.build / "tests/guest/guest-sleep"))
+    if (!std::filesystem::exists(paths.guest_tests() / "guest-sleep"))
         return;
     groups.push_back({{name}, [=](const auto &, TestReport &report) {
                           BootRequest request;

@@ -57,7 +57,7 @@ void fatal(const std::string &program, const TestOptions &options, const std::st
 
 std::vector<TestGroup> planted_bug_suites(const Paths &paths, const TestOptions &options)
 {
-    const std::string program = (paths.build / "tests/guest/guest-planted").string();
+    const std::string program = (paths.guest_tests() / "guest-planted").string();
     const std::string caught_name = "planted/driver bugs are named by the checker";
     const std::string fatal_name = "planted/check=fatal ends the run with 254";
 

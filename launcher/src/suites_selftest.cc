@@ -22,7 +22,7 @@ void run_selftest(const std::string &name, const Paths &paths, const TestOptions
     request.options = {"--no-device", "--module", "test_gmem"};
     if (debug_kernel)
         request.options.push_back("--debug-kernel");
-    request.program = {(paths.build / "tests/guest" / ("selftest-" + name.substr(name.find('/') + 1))).string()};
+    request.program = {(paths.guest_tests() / ("selftest-" + name.substr(name.find('/') + 1))).string()};
     request.timeout_s = kTimeout * (debug_kernel ? kDebugFactor : 1);
     request.cwd = "/";
     const Boot boot = boot_guest(options, request);

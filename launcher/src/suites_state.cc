@@ -158,8 +158,8 @@ private:
             "--timeout", std::to_string(kTimeout), "--qemu", options.qemu,
             "--dmesg", (at / "console").string(), "--qemu-log", (at / "device").string(),
             "--device", "dram=32M",
-            "--file", (paths.build / "tests/fw/test_kernels.elf").string(),
-            "--file", (paths.build / "firmware/std.elf").string()};
+            "--file", paths.test_kernels().string(),
+            "--file", paths.std_kernels().string()};
         std::vector<std::string> words = {"-chardev", socket("qmp"), "-mon", "chardev=qmp,mode=control",
                                           "-chardev", socket("test"), "-device",
                                           "virtserialport,chardev=test,name=gmemu.test"};
@@ -168,7 +168,7 @@ private:
             words.insert(words.end(), {"-incoming", incoming});
         for (const std::string &word : words)
             line.push_back("--qemu-arg=" + word);
-        line.insert(line.end(), {"--", (paths.build / "tests/guest/guest-moved").string()});
+        line.insert(line.end(), {"--", (paths.guest_tests() / "guest-moved").string()});
         return line;
     }
 
@@ -308,7 +308,7 @@ std::vector<TestGroup> state_suites(const Paths &paths, const TestOptions &optio
 {
     std::vector<TestGroup> groups;
 
-    if (!fs::exists(paths.build / "tests/guest/guest-moved"))
+    if (!fs::exists(paths.guest_tests() / "guest-moved"))
         return groups;
     const auto snapshots = [&](const std::string &name, int cycles) {
         groups.push_back({{name}, [=](const auto &, TestReport &report) {

@@ -43,10 +43,12 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(negative_suites(paths, options));
     append(state_suites(paths, options));
     append(planted_bug_suites(paths, options));
-    if (options.full) {
+    /* These build. */
+    if (options.full && !paths.installed()) {
         append(long_suites(paths));
         append(sanitizer_suites(paths));
         append(fuzz_suites(paths));
+        append(install_suites(paths));
     }
     return groups;
 }

@@ -4,6 +4,7 @@
 #include "initramfs.h"
 #include "kernel_modules.h"
 #include "ktap.h"
+#include "paths.h"
 #include "posix.h"
 #include "qemu_command.h"
 #include "test_report.h"
@@ -13,6 +14,7 @@
 #include <csignal>
 
 using namespace gmemu;
+namespace fs = std::filesystem;
 using namespace std::string_literals;
 
 TEST_CASE("KTAP of a program", "[ktap]")
@@ -34,6 +36,31 @@ TEST_CASE("KTAP of a program", "[ktap]")
     CHECK(report.results[2].skipped);
     CHECK(report.results[2].detail == "no divider");
     CHECK(report.results[3].name == "multiplies");
+}
+
+TEST_CASE("Where the parts are: in a checkout, and installed", "[paths]")
+{
+    const TempDir temp;
+    const fs::path prefix = temp.path() / "prefix";
+
+    unsetenv("GMEMU_BUILD");
+    unsetenv("GMEMU_ROOT");
+    const Paths checkout = Paths::find(temp.path() / "gmemu/build/launcher/gmemu", "lib");
+    CHECK_FALSE(checkout.installed());
+    CHECK(checkout.root == temp.path() / "gmemu");
+    CHECK(checkout.guest_init() == temp.path() / "gmemu/build/launcher/guest-init");
+    CHECK(checkout.remedy("kernel.sh build").find("scripts/kernel.sh build") != std::string::npos);
+
+    fs::create_directories(prefix / "lib/gmemu");
+    write_file(prefix / "lib/gmemu/guest-init", "");
+    const Paths installed = Paths::find(prefix / "bin/gmemu", "lib");
+    CHECK(installed.installed());
+    CHECK(installed.guest_init() == prefix / "lib/gmemu/guest-init");
+    CHECK(installed.kernel_image(false) == prefix / "lib/gmemu/kernel/base/vmlinux");
+    CHECK(installed.firmware() == prefix / "lib/firmware/gmemu/gmemu-fw.bin");
+    CHECK(installed.remedy("kernel.sh build").find("scripts") == std::string::npos);
+    /* What runs leave behind does not go there. */
+    CHECK(installed.artifacts().string().find(prefix.string()) == std::string::npos);
 }
 
 TEST_CASE("KTAP that stops short is not complete", "[ktap]")

@@ -19,6 +19,10 @@ std::string kernel_file(const char *name)
     for (const fs::path &path : {here / name, here / "../fw" / name, here / "../../firmware" / name})
         if (fs::exists(path))
             return path.lexically_normal();
+    /* Installed: somewhere above is the prefix. */
+    for (fs::path above = here; above != above.parent_path(); above = above.parent_path())
+        if (const fs::path path = above / "share/gmemu/kernels" / name; fs::exists(path))
+            return path;
     throw std::runtime_error(std::string(name) + " is not beside the test program");
 }
 
