@@ -54,15 +54,8 @@ static int gmemu_debugfs_check(struct seq_file *m, void *unused)
 
 	if (!drm_dev_enter(&gdev->drm, &idx))
 		return 0;
-	if (gmemu_is_down(gdev))
-		goto exit;
-	gmemu_note_violation(gdev);
-	seq_printf(m, "check_mode %u\n", gmemu_read(gdev, GMEMU_REG_CHECK_MODE));
-	seq_printf(m, "check_count %u\n", gmemu_read(gdev, GMEMU_REG_CHECK_COUNT));
-	seq_printf(m, "check_code %u\n", gdev->check_code);
-	seq_printf(m, "check_ctx %u\n", gdev->check_ctx);
-	seq_printf(m, "check_info 0x%llx\n", gdev->check_info);
-exit:
+	if (!gmemu_is_down(gdev))
+		gmemu_check_show(gdev, m);
 	drm_dev_exit(idx);
 	return 0;
 }

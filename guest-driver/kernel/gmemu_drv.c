@@ -20,26 +20,6 @@
 #include "gmemu_drv.h"
 #include "gmemu_hw.h"
 
-static const char * const gmemu_check_names[GMEMU_CHK_MAX] = {
-	[GMEMU_CHK_NONE] = "NONE",
-	[GMEMU_CHK_STALE_TLB] = "STALE_TLB: a TLB invalidation is missing",
-	[GMEMU_CHK_LOST_REPLAY] = "LOST_REPLAY: a fault was taken, no replay or cancel came",
-	[GMEMU_CHK_RING_GET] = "RING_GET: GET moved past what is there",
-	[GMEMU_CHK_RING_VALID] = "RING_VALID: entry released with its valid bit set",
-	[GMEMU_CHK_RESERVED_PTE] = "RESERVED_PTE: reserved bit in a page-table entry",
-	[GMEMU_CHK_RESERVED_CTX] = "RESERVED_CTX: reserved bit in a context entry",
-	[GMEMU_CHK_REG_SIZE] = "REG_SIZE: register access of a wrong size",
-	[GMEMU_CHK_REG_UNDEFINED] = "REG_UNDEFINED: no such register",
-	[GMEMU_CHK_REG_READONLY] = "REG_READONLY: write to a read-only register",
-	[GMEMU_CHK_REG_BUSY] = "REG_BUSY: unit programmed while it works",
-	[GMEMU_CHK_BAD_VALUE] = "BAD_VALUE: register cannot have this value",
-	[GMEMU_CHK_COPY_DESC] = "COPY_DESC: bad copy descriptor",
-	[GMEMU_CHK_PTE_RANGE] = "PTE_RANGE: page-table entry points out of local DRAM",
-	[GMEMU_CHK_CTX_LIVE] = "CTX_LIVE: context changed without invalidation",
-	[GMEMU_CHK_MGMT_DMA] = "MGMT_DMA: bad DMA command of the firmware",
-	[GMEMU_CHK_MGMT_INV] = "MGMT_INV: bad invalidation of the firmware",
-};
-
 static const char * const gmemu_error_names[] = {
 	[GMEMU_ERR_NONE] = "none",
 	[GMEMU_ERR_DMA] = "DMA to an address that is no memory, or bus mastering is off",
@@ -162,26 +142,6 @@ void gmemu_lose(struct gmemu_device *gdev, const char *why)
 	schedule_work(&gdev->lost_work);
 }
 
-/**
- * gmemu_note_violation - look what the device's contract checker has found
- * @gdev: The device.
- */
-void gmemu_note_violation(struct gmemu_device *gdev)
-{
-	u32 code = gmemu_read(gdev, GMEMU_REG_CHECK_CODE);
-
-	if (!code)
-		return;
-	gdev->check_ctx = gmemu_read(gdev, GMEMU_REG_CHECK_CTX);
-	gdev->check_info = gmemu_read64(gdev, GMEMU_REG_CHECK_INFO);
-	gdev->check_code = code;
-	dev_err(gdev->drm.dev, "contract violation GMEMU_CHK_%s (context %u, address 0x%llx, %u so far)\n",
-		code < GMEMU_CHK_MAX && gmemu_check_names[code] ? gmemu_check_names[code] : "?",
-		gdev->check_ctx,
-		gdev->check_info, gmemu_read(gdev, GMEMU_REG_CHECK_COUNT));
-	gmemu_write(gdev, GMEMU_REG_CHECK_CODE, 0);
-}
-
 /* --------------------------------------------------------- interrupts ---- */
 
 static irqreturn_t gmemu_wake_thread(int irq, void *data)
@@ -200,7 +160,7 @@ static irqreturn_t gmemu_error_thread(int irq, void *data)
 		gmemu_lose(gdev, "it does not answer");
 		return IRQ_HANDLED;
 	}
-	gmemu_note_violation(gdev);
+	gmemu_check_drain(gdev);
 	gmemu_fault_drain_nonreplayable(gdev);
 	if (error) {
 		dev_err(gdev->drm.dev, "device error %u (%s), 0x%llx\n", error,
@@ -486,6 +446,7 @@ int gmemu_hw_start(struct gmemu_device *gdev)
 		dev_err(gdev->drm.dev, "the device does not come out of reset\n");
 		return ret;
 	}
+	gmemu_check_start(gdev);
 	gmemu_mmu_start(gdev);
 	gmemu_fault_start(gdev);
 	gmemu_access_start(gdev);
@@ -517,9 +478,12 @@ static int gmemu_hw_init(struct gmemu_device *gdev)
 	ret = gmemu_mmu_init(gdev);
 	if (ret)
 		return ret;
-	ret = gmemu_fault_init(gdev);
+	ret = gmemu_check_init(gdev);
 	if (ret)
 		goto fini_mmu;
+	ret = gmemu_fault_init(gdev);
+	if (ret)
+		goto fini_check;
 	ret = gmemu_access_init(gdev);
 	if (ret)
 		goto fini_fault;
@@ -547,6 +511,8 @@ fini_access:
 	gmemu_access_fini(gdev);
 fini_fault:
 	gmemu_fault_fini(gdev);
+fini_check:
+	gmemu_check_fini(gdev);
 fini_mmu:
 	gmemu_mmu_fini(gdev);
 	return ret;
@@ -562,6 +528,7 @@ static void gmemu_hw_fini(struct gmemu_device *gdev)
 	gmemu_copy_fini(gdev);
 	gmemu_access_fini(gdev);
 	gmemu_fault_fini(gdev);
+	gmemu_check_fini(gdev);
 	gmemu_mmu_fini(gdev);
 }
 

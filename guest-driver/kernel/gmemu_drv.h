@@ -76,6 +76,9 @@ struct gmemu_copy;
 #define GMEMU_FAULT_RING_LOG2 10
 #define GMEMU_FAULT_BATCH 256
 #define GMEMU_ACCESS_RING_LOG2 8
+/* Reports of the contract checker: in the ring, and kept for debugfs. */
+#define GMEMU_CHECK_RING_LOG2 7
+#define GMEMU_CHECK_RECENT 16
 #define GMEMU_H2F_LOG2 6
 #define GMEMU_F2H_LOG2 8
 
@@ -117,6 +120,24 @@ struct gmemu_access {
 	u32 get;
 	u32 threshold;
 	u64 entries;
+};
+
+/**
+ * struct gmemu_check - reports of the contract checker
+ * @lock: Protects all of it.
+ * @mem: struct gmemu_check_entry[]; none: the device has no such ring.
+ * @get: Next entry to read.
+ * @reports: How many were read.
+ * @recent: The last of them, number n at n modulo its size.
+ * @first: The first violation that the registers showed when last looked at.
+ */
+struct gmemu_check {
+	struct mutex lock; /* see above */
+	struct gmemu_dma mem;
+	u32 get;
+	u32 reports;
+	struct gmemu_check_entry recent[GMEMU_CHECK_RECENT];
+	struct gmemu_check_entry first;
 };
 
 /**
@@ -231,9 +252,7 @@ struct gmemu_counters {
  * @mbox: Firmware mailbox.
  * @inval: Invalidation unit.
  * @copy: Copy engine.
- * @check_code: First contract violation seen.
- * @check_ctx: Its context.
- * @check_info: Its address.
+ * @check: Reports of the contract checker.
  * @irqs: How many interrupts are requested.
  * @lost_work: Tells waiters that the device is lost.
  */
@@ -283,9 +302,7 @@ struct gmemu_device {
 	struct gmemu_inval inval;
 	struct gmemu_copy *copy;
 
-	u32 check_code;
-	u32 check_ctx;
-	u64 check_info;
+	struct gmemu_check check;
 	unsigned int irqs;
 	struct work_struct lost_work;
 };
@@ -384,7 +401,6 @@ void gmemu_irqs_disable(struct gmemu_device *gdev);
 void gmemu_irqs_catch_up(struct gmemu_device *gdev);
 void gmemu_wake_files(struct gmemu_device *gdev);
 void gmemu_lose(struct gmemu_device *gdev, const char *why);
-void gmemu_note_violation(struct gmemu_device *gdev);
 bool gmemu_test_skip(struct gmemu_device *gdev, unsigned int *countdown, const char *what);
 
 static inline bool gmemu_is_down(struct gmemu_device *gdev)
@@ -413,6 +429,13 @@ void gmemu_exit(struct gmemu_device *gdev, int idx);
 void gmemu_enter_to_end(struct gmemu_device *gdev);
 void gmemu_exit_end(struct gmemu_device *gdev);
 void gmemu_vanished(struct gmemu_device *gdev);
+
+/* gmemu_check.c */
+int gmemu_check_init(struct gmemu_device *gdev);
+void gmemu_check_start(struct gmemu_device *gdev);
+void gmemu_check_fini(struct gmemu_device *gdev);
+void gmemu_check_drain(struct gmemu_device *gdev);
+void gmemu_check_show(struct gmemu_device *gdev, struct seq_file *m);
 
 /* gmemu_fw.c */
 int gmemu_fw_start(struct gmemu_device *gdev);

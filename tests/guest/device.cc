@@ -162,31 +162,44 @@ KernelLog::~KernelLog()
         close(fd_);
 }
 
-std::vector<std::string> KernelLog::reports()
+std::optional<std::string> KernelLog::next()
 {
-    std::vector<std::string> found;
     char line[8192];
 
-    if (fd_ < 0)
-        return found;
-    for (;;) {
+    while (fd_ >= 0) {
         const ssize_t size = read(fd_, line, sizeof(line) - 1);
         if (size < 0 && errno == EPIPE)
             continue; // messages were overwritten: go on with the oldest
         if (size <= 0)
-            return found;
+            break;
         line[size] = 0;
-        const char *text = std::strchr(line, ';');
-        if (!text)
-            continue;
+        if (const char *text = std::strchr(line, ';'))
+            return text + 1;
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> KernelLog::reports()
+{
+    std::vector<std::string> found;
+
+    while (const auto line = next())
         for (const char *bad : {"BUG:", "WARNING:", "Oops", "KASAN", "possible circular locking",
                                 "possible recursive locking", "inconsistent lock state", "Bad page",
                                 "Bad rss-counter", "non-zero pgtables_bytes", "stack backtrace"})
-            if (std::strstr(text, bad)) {
-                found.push_back(text + 1);
+            if (line->find(bad) != std::string::npos) {
+                found.push_back(*line);
                 break;
             }
-    }
+    return found;
+}
+
+bool KernelLog::says(const std::string &text)
+{
+    while (const auto line = next())
+        if (line->find(text) != std::string::npos)
+            return true;
+    return false;
 }
 
 void expect_clean(KernelLog &log)

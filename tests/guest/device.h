@@ -92,16 +92,21 @@ uint64_t device_pages_in_use();
 // Waits a little for it to become `want`, since freeing is partly deferred.
 void expect_pages_in_use(uint64_t want);
 
-// Kernel messages since it was made that should not be there (BUG, WARNING, lockdep ...).
+// Kernel messages since it was made; each is read once.
 class KernelLog {
 public:
     KernelLog();
     ~KernelLog();
     KernelLog(const KernelLog &) = delete;
     KernelLog &operator=(const KernelLog &) = delete;
+    // Those that should not be there (BUG, WARNING, lockdep ...).
     std::vector<std::string> reports();
+    // Is there one with @text in it?
+    bool says(const std::string &text);
 
 private:
+    std::optional<std::string> next();
+
     int fd_;
 };
 void expect_clean(KernelLog &log);

@@ -16,7 +16,7 @@ using harness::Test;
 constexpr const char *parameters = "/sys/module/gmemu/parameters/";
 
 struct Check {
-    uint64_t count, code;
+    uint64_t count, code, reports;
 };
 
 // The driver's debugfs file of the first accelerator that has one.
@@ -38,7 +38,14 @@ Check read_check()
         throw harness::Skip("no file `check` of the driver in debugfs");
     if (values["check_mode"] == GMEMU_CHECK_OFF)
         throw harness::Skip("the device was started with check=off");
-    return {values["check_count"], values["check_code"]};
+    return {values["check_count"], values["check_code"], values["check_reports"]};
+}
+
+// The driver has taken the report out of the checker's ring, and tells people.
+void expect_told(KernelLog &log, const std::string &text)
+{
+    EXPECT(wait_until([&] { return log.says("contract violation " + text); }, std::chrono::seconds(10)));
+    EXPECT(read_check().reports > 0);
 }
 
 void plant(const char *parameter) { write_text(std::string(parameters) + parameter, "1"); }
@@ -65,6 +72,7 @@ Test no_bug("without a planted bug the checker is silent", [] {
 
 Test skipped_invalidation("a skipped TLB invalidation is caught", [] {
     const Check before = read_check();
+    KernelLog log;
     Accelerator acc;
     Mapping memory(16 * page_size);
     uint64_t seen = 0;
@@ -80,10 +88,12 @@ Test skipped_invalidation("a skipped TLB invalidation is caught", [] {
     // The copy raced with what the device may still do; that it may is seen after a while.
     wait_until([] { return read_check().code == GMEMU_CHK_STALE_TLB; }, std::chrono::seconds(10));
     EXPECT_EQUAL(read_check().code, uint64_t{GMEMU_CHK_STALE_TLB});
+    expect_told(log, "GMEMU_CHK_STALE_TLB: a TLB invalidation is missing (undefined; context ");
 });
 
 Test skipped_replay("a skipped replay is caught", [] {
     const Check before = read_check();
+    KernelLog log;
     Accelerator acc;
     uint64_t word = 0;
 
@@ -93,6 +103,7 @@ Test skipped_replay("a skipped replay is caught", [] {
     acc.start(acc.queue, "store_at", access_args{memory.words(), nullptr, 5});
     EXPECT(wait_until([&] { return read_check().count > before.count; }, std::chrono::seconds(20)));
     EXPECT_EQUAL(read_check().code, uint64_t{GMEMU_CHK_LOST_REPLAY});
+    expect_told(log, "GMEMU_CHK_LOST_REPLAY: ");
     EXPECT(planted_and_gone("test_skip_replay"));
     EXPECT_EQUAL(__atomic_load_n(memory.words(), __ATOMIC_ACQUIRE), 0u);
 });
