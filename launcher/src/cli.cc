@@ -37,7 +37,7 @@ void add_guest_options(CLI::App &app, RunOptions &o)
     app.add_option("--memory", o.memory, "Guest memory (default 1G)");
     app.add_option("--cpus", o.cpus, "Guest CPUs (default 2)")->check(CLI::Range(1u, 64u));
     app.add_option("--device", o.device,
-                   "Property of the device, KEY=VALUE (cores, dram, check, chaos, coherent, vlen); repeatable")
+                   "Property of the device, KEY=VALUE (cores, dram, check, chaos, inject, coherent, vlen); repeatable")
         ->allow_extra_args(false);
     app.add_option("--devices", o.devices, "How many devices, all alike (default 1)")
         ->check(CLI::Range(1u, 16u));

@@ -155,7 +155,11 @@ uint64_t ComputeHart::request_update()
 
 void ComputeHart::abandon()
 {
-    abandon_ = true;
+    {
+        std::lock_guard lock(mutex_);
+        abandon_ = true;
+        wake_.notify_all();
+    }
     env_.faults.interrupt(index_);
     poke();
     env_.gate.wake();
@@ -242,6 +246,10 @@ void ComputeHart::work()
         meter_.jobs.add(1);
         begin_job();
     }
+    if (env_.injector.hart_hangs(index_)) {
+        hang();
+        return;
+    }
     Result result;
     Resolved end = Resolved::kRetry;
     if (stalled())
@@ -250,6 +258,14 @@ void ComputeHart::work()
         end = job_.mode == GMEMU_H_MODE_EXEC ? execute(result) : blit(result);
     if (end == Resolved::kHalted)
         halt(result);
+}
+
+// Nothing but a reset ends it. What it had in its TLB it can still be told to forget.
+void ComputeHart::hang()
+{
+    leave_gate();
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return exit_ || abandon_; });
 }
 
 void ComputeHart::halt(const Result &result)

@@ -19,6 +19,7 @@
 #include "fault_unit.h"
 #include "hart_meter.h"
 #include "host.h"
+#include "injector.h"
 #include "mmu.h"
 #include "run_gate.h"
 
@@ -30,6 +31,7 @@ public:
         const Host &host;
         Mmu &mmu;
         FaultUnit &faults;
+        Injector &injector;
         RunGate &gate;
         Auditor &auditor;
         const DeviceClock &clock;
@@ -88,6 +90,7 @@ private:
     void run();
     void work();
     void begin_job();
+    void hang();
     Resolved execute(Result &result);
     Resolved blit(Result &result);
     Resolved blit_page(Result &result);

@@ -9,7 +9,7 @@
 
 namespace gmemu {
 
-CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dram, Checker &checker,
+CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, Dram &dram, Checker &checker,
                        DeviceErrors &errors, RunGate &gate)
     : registers_(registers), host_(host), checker_(checker), errors_(errors), gate_(gate), transfer_(host, dram)
 {
@@ -81,7 +81,8 @@ CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, const Dram &dr
         registers_.set(GMEMU_REG_COPY_PUT, value);
         if (active_ || put_ == get_)
             return false;
-        if (!gate_.try_enter()) {
+        // Short work is done here and now, unless it takes time that the CPU is not to pay for.
+        if (host_.link_is_slow() || !gate_.try_enter()) {
             wake_.notify_all();
             return false;
         }
@@ -169,6 +170,18 @@ void CopyEngine::dma_failed(BusAddr at, const char *what)
                                        what, at.value));
 }
 
+// An injected error: neither software's fault nor the checker's business.
+bool CopyEngine::data_fails() const
+{
+    if (!injector_ || !desc_.len || (desc_.op != GMEMU_COPY_OP_COPY && desc_.op != GMEMU_COPY_OP_FILL))
+        return false;
+    if (desc_.op == GMEMU_COPY_OP_COPY && !(desc_.flags & GMEMU_COPY_SRC_LOCAL))
+        return injector_->dma_fails(InjectUnit::kCopy, BusAddr(desc_.src));
+    if (!(desc_.flags & GMEMU_COPY_DST_LOCAL))
+        return injector_->dma_fails(InjectUnit::kCopy, BusAddr(desc_.dst));
+    return false;
+}
+
 void CopyEngine::fence(const gmemu_copy_desc &desc)
 {
     gmemu_copy_fence record{};
@@ -218,6 +231,11 @@ bool CopyEngine::work(uint64_t budget)
             }
             if (audit_)
                 audit_(desc_, get_, false);
+            if (data_fails()) {
+                failed_++;
+                finish_descriptor();
+                continue;
+            }
         }
         if (desc_.op == GMEMU_COPY_OP_FENCE) {
             // GET first: software that sees the fence may reuse the slots.
@@ -239,7 +257,10 @@ bool CopyEngine::work(uint64_t budget)
             continue;
         if (!moved) {
             failed_++;
-            dma_failed(transfer_.failed_at(), "data");
+            if (transfer_.failed_of_poison())
+                errors_.raise(GMEMU_ERR_POISON, transfer_.failed_at().value);
+            else
+                dma_failed(transfer_.failed_at(), "data");
             finish_descriptor();
             continue;
         }

@@ -19,6 +19,7 @@
 #include "copy_transfer.h"
 #include "errors.h"
 #include "host.h"
+#include "injector.h"
 #include "registers.h"
 #include "run_gate.h"
 #include "state_stream.h"
@@ -27,7 +28,7 @@ namespace gmemu {
 
 class CopyEngine {
 public:
-    CopyEngine(RegisterFile &registers, const Host &host, const Dram &dram, Checker &checker, DeviceErrors &errors,
+    CopyEngine(RegisterFile &registers, const Host &host, Dram &dram, Checker &checker, DeviceErrors &errors,
                RunGate &gate);
     ~CopyEngine();
 
@@ -42,6 +43,7 @@ public:
     using Audit = std::function<void(const gmemu_copy_desc &, uint32_t index, bool done)>;
     void set_audit(Audit audit) { audit_ = std::move(audit); }
     bool has_work();
+    void set_injector(Injector &injector) { injector_ = &injector; }
 
     const DmaBytes &dma_bytes() const { return dma_bytes_; }
     uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
@@ -56,6 +58,7 @@ private:
     void finish_descriptor();
     void fence(const gmemu_copy_desc &desc);
     void check_put(uint32_t value);
+    bool data_fails() const;
     void dma_failed(BusAddr at, const char *what);
     bool pending() const { return enabled_ && (put_ != get_ || have_); }
     void run();
@@ -66,6 +69,7 @@ private:
     DeviceErrors &errors_;
     RunGate &gate_;
     Audit audit_;
+    Injector *injector_ = nullptr;
 
     std::mutex mutex_;  // below
     std::condition_variable wake_;

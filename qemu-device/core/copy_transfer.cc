@@ -72,7 +72,45 @@ uint64_t CopyTransfer::step_bounced(const gmemu_copy_desc &desc, uint64_t done, 
 
 uint64_t CopyTransfer::step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit)
 {
+    const bool src_local = desc.op == GMEMU_COPY_OP_FILL || desc.flags & GMEMU_COPY_SRC_LOCAL;
+    const bool dst_local = desc.flags & GMEMU_COPY_DST_LOCAL;
+    const bool by_link = !src_local || !dst_local;
     uint64_t length = std::min({desc.len - done, limit, kChunk});
+    if (by_link)
+        length = std::min(length, host_.link_piece());
+    poisoned_ = false;
+    if (desc.op == GMEMU_COPY_OP_COPY && src_local) {
+        // Up to the bad page, then not at all.
+        if (const auto bad = dram_.find_poison(DramOffset(desc.src + done), length)) {
+            poisoned_ = bad->value <= desc.src + done;
+            if (poisoned_) {
+                failed_at_ = BusAddr(bad->value);
+                return 0;
+            }
+            length = bad->value - (desc.src + done);
+        }
+    }
+    const uint64_t moved = step_mapped(desc, done, length);
+    if (moved && moved != kRevoked) {
+        if (dst_local)
+            heal(desc, done, moved);
+        if (by_link)
+            host_.pace(moved);
+    }
+    return moved;
+}
+
+// Pages that end in this piece, if all of them was written.
+void CopyTransfer::heal(const gmemu_copy_desc &desc, uint64_t done, uint64_t moved)
+{
+    const uint64_t now = desc.dst + done;
+    for (uint64_t page = std::max(page_of(now), page_of(desc.dst + kPageSize - 1)); page + kPageSize <= now + moved;
+         page += kPageSize)
+        dram_.heal(DramOffset(page));
+}
+
+uint64_t CopyTransfer::step_mapped(const gmemu_copy_desc &desc, uint64_t done, uint64_t length)
+{
     const bool fill = desc.op == GMEMU_COPY_OP_FILL;
     // A revocation does not wait for host_.map(); what was mapped before it is not used.
     const uint64_t revocations = revocations_.load();

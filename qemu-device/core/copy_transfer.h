@@ -34,7 +34,7 @@ private:
 
 class CopyTransfer {
 public:
-    CopyTransfer(const Host &host, const Dram &dram) : host_(host), dram_(dram) {}
+    CopyTransfer(const Host &host, Dram &dram) : host_(host), dram_(dram) {}
 
     // What is wrong with a descriptor, or null.
     const char *refuse(const gmemu_copy_desc &desc) const;
@@ -44,6 +44,8 @@ public:
     static constexpr uint64_t kRevoked = ~0ull;
     uint64_t step(const gmemu_copy_desc &desc, uint64_t done, uint64_t limit);
     BusAddr failed_at() const { return failed_at_; }
+    // Why: local DRAM at that offset has lost its content. Otherwise there is no memory.
+    bool failed_of_poison() const { return poisoned_; }
 
     // Waits until no mapping of before is in use. From any thread.
     void revoke();
@@ -52,14 +54,17 @@ private:
     static constexpr uint64_t kChunk = 1ull << 20;
     static constexpr uint64_t kBounce = 64ull << 10;
 
+    uint64_t step_mapped(const gmemu_copy_desc &desc, uint64_t done, uint64_t length);
+    void heal(const gmemu_copy_desc &desc, uint64_t done, uint64_t moved);
     uint64_t step_bounced(const gmemu_copy_desc &desc, uint64_t done, uint64_t length);
 
     const Host &host_;
-    const Dram &dram_;
+    Dram &dram_;
     std::mutex mapping_mutex_;  // held while mappings are used, not while they are made
     std::atomic<uint64_t> revocations_{0};
     std::vector<std::byte> bounce_;
     BusAddr failed_at_{};
+    bool poisoned_ = false;
 };
 
 }  // namespace gmemu

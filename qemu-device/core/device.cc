@@ -34,11 +34,14 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
                            hart::kMinVlen, hart::kMaxVlen);
     if (config.replayable > 1)
         return fmt::format("replayable={}: must be 0 (no engine can replay its faults) or 1", config.replayable);
-    return {};
+    std::string problem;
+    parse_inject(config.inject ? config.inject : "", config.cores, problem);
+    return problem;
 }
 
 Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times)
-    : host_(ops, opaque), errors_(host_), checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
+    : host_(ops, opaque), errors_(host_), injector_(host_, errors_, config.inject ? config.inject : "", config.cores),
+      checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
       dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_),
       check_ring_(registers_, host_, checker_, errors_, clock_, report_gate_), ring_map_(registers_, checker_),
       mmu_(host_, dram_, checker_, chaos_), counters_(registers_, host_, clock_, checker_, errors_, chaos_),
@@ -50,6 +53,11 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
       mgmt_registers_(registers_, host_, clock_, irq_, doorbells_, mailbox_, mgmt_dma_, faults_, errors_, harts_)
 {
     AsymmetricBarrier::init();
+    if (injector_.enabled()) {
+        host_.set_injector(injector_);
+        mmu_.set_injector(injector_);
+        copy_.set_injector(injector_);
+    }
     engine_gate_.hold(HoldReason::kDisabled);
     checker_.set_fatal_hook([this] {
         fatal_ = true;
@@ -67,7 +75,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
         });
     invalidator_.set_completion_hook([this] { auditor_.kick(); });
     for (uint32_t i = 0; i < config.cores; i++) {
-        ComputeHart::Environment environment{host_, mmu_, faults_, engine_gate_, auditor_, clock_, config.vlen, [this](HartIndex hart) {
+        ComputeHart::Environment environment{host_, mmu_, faults_, injector_, engine_gate_, auditor_, clock_, config.vlen, [this](HartIndex hart) {
                                                  mgmt_registers_.hart_halted(hart);
                                              }};
         harts_.push_back(std::make_unique<ComputeHart>(HartIndex(i), config.cores, std::move(environment)));

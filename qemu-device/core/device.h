@@ -24,6 +24,7 @@
 #include "errors.h"
 #include "fault_unit.h"
 #include "host.h"
+#include "injector.h"
 #include "invalidator.h"
 #include "mailbox.h"
 #include "mgmt_dma.h"
@@ -88,6 +89,7 @@ private:
     Host host_;
     DeviceClock clock_;
     DeviceErrors errors_;
+    Injector injector_;
     Checker checker_;
     Chaos chaos_;
     Dram dram_;

@@ -43,6 +43,26 @@ bool Dram::is_poisoned(DramOffset page) const
     return poison_.contains(DramOffset(page_of(page.value)));
 }
 
+std::optional<DramOffset> Dram::find_poison(DramOffset start, uint64_t length) const
+{
+    if (!length || !any_poison_.load()) [[likely]]
+        return std::nullopt;
+    std::lock_guard lock(poison_mutex_);
+    const auto found = poison_.lower_bound(DramOffset(page_of(start.value)));
+    if (found == poison_.end() || found->value >= start.value + length)
+        return std::nullopt;
+    return *found;
+}
+
+void Dram::heal(DramOffset page)
+{
+    if (!any_poison_.load()) [[likely]]
+        return;
+    std::lock_guard lock(poison_mutex_);
+    poison_.erase(DramOffset(page_of(page.value)));
+    any_poison_ = !poison_.empty();
+}
+
 void Dram::clear()
 {
     {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "state_stream.h"
@@ -36,6 +37,10 @@ public:
     // that are in a TLB are not checked.
     void poison(DramOffset page);
     bool is_poisoned(DramOffset page) const;
+    // The first page with an error in the range, or none.
+    std::optional<DramOffset> find_poison(DramOffset start, uint64_t length) const;
+    // The page has been written from end to end: it has content again.
+    void heal(DramOffset page);
 
     // Zero everything and give the memory back to the host; errors are gone. Nothing may
     // access it meanwhile.

@@ -80,6 +80,7 @@ struct gmemu_config {
 	void *dram;
 	uint32_t peer; /* 1: local DRAM and page tables are the firmware's (GMEMU_CAP_PEER) */
 	uint32_t reserved1;
+	const char *inject; /* faults of hardware, on purpose (docs/device.md); NULL or "": none. Copied. */
 };
 
 /*
@@ -120,7 +121,7 @@ void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
 
 /*
  * The state of a quiesced device as bytes, and back into a device with the same
- * configuration (all but chaos_seed, and where dram is), quiesced as well. No MMIO
+ * configuration (all but chaos_seed and inject, and where dram is), quiesced as well. No MMIO
  * meanwhile. What is cached (TLBs, decoded instructions) is not part of it, nor
  * are bus mastering and the contents of config.dram, which the embedder saves. The
  * bytes are checked: they may come from anywhere.

@@ -14,6 +14,7 @@
 namespace gmemu {
 
 class Host;
+class Injector;
 
 // Directly mapped system memory. Translations in the TLBs share it; the last
 // one that goes unmaps it and tells the embedder whether it may have changed.
@@ -67,15 +68,21 @@ public:
     Ref<HostMapping> map(BusAddr bus, uint64_t length, bool write) const;
     void unmap(std::byte *base, uint64_t length, bool write, uint64_t written) const;
 
-    void msix(unsigned vector) const
-    {
-        interrupts_.fetch_add(1, std::memory_order_relaxed);
-        ops_.msix(opaque_, vector);
-    }
+    // The link carried @bytes through a mapping.
+    void pace(uint64_t bytes) const;
+    bool link_is_slow() const;
+    // What a transfer through mappings may move before it calls pace().
+    uint64_t link_piece() const;
+
+    void msix(unsigned vector) const;
+    // Sent, that is: those that were lost on purpose are not.
     uint64_t interrupts() const { return interrupts_.load(std::memory_order_relaxed); }
     void log(gmemu_log_level level, const std::string &text) const;
     void thread_enter(const char *name) const;
     void thread_exit() const;
+
+    // Faults to be injected; before anything runs.
+    void set_injector(Injector &injector) { injector_ = &injector; }
 
     void set_bus_master(bool enabled) { bus_master_.store(enabled); }
     bool bus_master() const { return bus_master_.load(); }
@@ -83,6 +90,7 @@ public:
 private:
     gmemu_host_ops ops_;
     void *opaque_;
+    Injector *injector_ = nullptr;
     std::atomic<bool> bus_master_{true};
     mutable std::atomic<uint64_t> interrupts_{0};
 };

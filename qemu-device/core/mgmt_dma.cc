@@ -82,7 +82,7 @@ void MgmtDma::work()
         if (moved == CopyTransfer::kRevoked)
             continue;
         if (!moved) {
-            errors_.raise(GMEMU_ERR_DMA, transfer_.failed_at().value);
+            errors_.raise(transfer_.failed_of_poison() ? GMEMU_ERR_POISON : GMEMU_ERR_DMA, transfer_.failed_at().value);
             failed_ = true;
             busy_ = false;
             return;

@@ -23,7 +23,7 @@ namespace gmemu {
 
 class MgmtDma {
 public:
-    MgmtDma(const Host &host, const Dram &dram, Mmu &mmu, Checker &checker, DeviceErrors &errors)
+    MgmtDma(const Host &host, Dram &dram, Mmu &mmu, Checker &checker, DeviceErrors &errors)
         : mmu_(mmu), checker_(checker), errors_(errors), transfer_(host, dram)
     {
     }

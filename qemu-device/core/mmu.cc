@@ -12,7 +12,7 @@
 
 namespace gmemu {
 
-Mmu::Mmu(const Host &host, const Dram &dram, Checker &checker, const Chaos &chaos)
+Mmu::Mmu(const Host &host, Dram &dram, Checker &checker, const Chaos &chaos)
     : host_(host), dram_(dram), checker_(checker), chaos_(chaos), audit_client_(add_client()), watch_(checker.enabled())
 {
 }
@@ -217,6 +217,17 @@ FillResult Mmu::fill_locked(TlbClient &client, TlbSpace &space, DeviceVa va, Acc
     return result;
 }
 
+// What befalls the memory that a walk has found. True: the link lost the access.
+bool Mmu::inject(const TlbMeta &meta)
+{
+    const PhysPage page = page_of_leaf(meta);
+    if (!page.local)
+        return injector_->dma_fails(InjectUnit::kHart, BusAddr(page.address));
+    if (injector_->dram_poisoned(DramOffset(page.address)))
+        dram_.poison(DramOffset(page.address));
+    return false;
+}
+
 FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access)
 {
     FillResult result;
@@ -255,6 +266,10 @@ FillResult Mmu::fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Acces
         return result;
     }
     TlbMeta meta{.va = page_va, .pte = walk.pte, .level = static_cast<uint8_t>(walk.level), .mapping = {}};
+    if (injector_ && inject(meta)) {
+        result.fault = GMEMU_FAULT_APERTURE;
+        return result;
+    }
     if (is_poisoned(meta, page_va)) {
         result.fault = GMEMU_FAULT_POISON;
         return result;

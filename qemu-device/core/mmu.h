@@ -13,6 +13,7 @@
 
 #include "access_counters.h"
 #include "chaos.h"
+#include "injector.h"
 #include "l2_tlb.h"
 #include "page_watch.h"
 #include "tlb_client.h"
@@ -28,10 +29,11 @@ struct FillResult {
 
 class Mmu {
 public:
-    Mmu(const Host &host, const Dram &dram, Checker &checker, const Chaos &chaos);
+    Mmu(const Host &host, Dram &dram, Checker &checker, const Chaos &chaos);
 
     // At any time, also while other threads look at all clients; at most kMaxClients.
     TlbClient &add_client();
+    void set_injector(Injector &injector) { injector_ = &injector; }
     void set_access_counters(AccessCounters &counters) { counters_ = &counters; }
 
     void set_context_table(BusAddr base, uint32_t size_log2);
@@ -136,11 +138,13 @@ private:
     FillResult fill_once(TlbClient &client, TlbSpace &space, DeviceVa va, Access access);
     std::byte *host_page(TlbClient &client, TlbMeta &meta, uint64_t page_va, Access access);
     AccessMask usable(const TlbMeta &meta) const;
+    bool inject(const TlbMeta &meta);
     bool is_poisoned(const TlbMeta &meta, uint64_t page_va) const;
     void enter_l1(TlbClient &client, TlbSpace &space, TlbMeta meta, uint64_t page_va, std::byte *page, Access access);
 
     const Host &host_;
-    const Dram &dram_;
+    Dram &dram_;
+    Injector *injector_ = nullptr;
     Checker &checker_;
     const Chaos &chaos_;
     AccessCounters *counters_ = nullptr;

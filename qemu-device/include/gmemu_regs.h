@@ -114,6 +114,7 @@
 #define GMEMU_ERR_FIRMWARE 3u /* firmware image refused, or firmware crashed */
 #define GMEMU_ERR_COPY 4u /* copy engine descriptor refused */
 #define GMEMU_ERR_CONTRACT 5u /* contract checker in fatal mode */
+#define GMEMU_ERR_POISON 6u /* a copy from local DRAM that has lost its content */
 
 /* Contract checker. docs/checker.md explains each code. */
 #define GMEMU_REG_CHECK_MODE 0x0060u /* RO: GMEMU_CHECK_* */

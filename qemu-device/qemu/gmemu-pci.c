@@ -69,6 +69,7 @@ struct GmemuState {
     uint64_t dram_size;
     char *check;
     uint64_t chaos_seed;
+    char *inject;
     bool replayable;
     bool coherent;
     bool peer;
@@ -612,6 +613,7 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
         .replayable = s->replayable,
         .peer = s->peer,
         .vlen = s->vlen,
+        .inject = s->inject,
     };
     const char *reason = NULL;
     sigset_t signals;
@@ -743,6 +745,7 @@ static const Property gmemu_properties[] = {
     DEFINE_PROP_SIZE("dram", GmemuState, dram_size, 256 * MiB),
     DEFINE_PROP_STRING("check", GmemuState, check),
     DEFINE_PROP_UINT64("chaos", GmemuState, chaos_seed, 0),
+    DEFINE_PROP_STRING("inject", GmemuState, inject),
     DEFINE_PROP_BOOL("replayable", GmemuState, replayable, true),
     DEFINE_PROP_BOOL("coherent", GmemuState, coherent, false),
     DEFINE_PROP_BOOL("peer", GmemuState, peer, false),

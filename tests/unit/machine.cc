@@ -16,6 +16,7 @@ static gmemu_config config_of(const MachineOptions &options)
     config.check = options.check;
     config.dram_size = options.dram;
     config.chaos_seed = options.chaos;
+    config.inject = options.inject;
     config.replayable = options.replayable;
     config.dram = options.local;
     config.peer = options.peer;

@@ -25,6 +25,7 @@ struct MachineOptions {
     uint64_t dram = 16ull << 20;
     uint64_t ram = 64ull << 20;
     uint64_t chaos = 0;
+    const char *inject = "";
     bool replayable = true;
     uint32_t ring_log2 = 4;  // fault rings
     std::byte *local = nullptr;  // memory for local DRAM that the CPU sees as well
