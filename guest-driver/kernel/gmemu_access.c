@@ -65,6 +65,28 @@ static bool gmemu_access_next(struct gmemu_device *gdev)
 }
 
 /**
+ * gmemu_access_waits - is there an entry to be read?
+ * @gdev: The device.
+ *
+ * Return: 0, or something that is another when it has been read.
+ */
+u64 gmemu_access_waits(struct gmemu_device *gdev)
+{
+	struct gmemu_access *access = &gdev->access;
+	const struct gmemu_acnt_entry *entry;
+	u64 waits = 0;
+
+	mutex_lock(&access->lock);
+	if (access->threshold) {
+		entry = (struct gmemu_acnt_entry *)access->mem.cpu + access->get;
+		if (READ_ONCE(entry->valid) & GMEMU_ACNT_VALID)
+			waits = BIT_ULL(63) | access->entries;
+	}
+	mutex_unlock(&access->lock);
+	return waits;
+}
+
+/**
  * gmemu_access_thread - interrupt thread of the access-counter ring
  * @irq: Interrupt number.
  * @data: The device.

@@ -58,10 +58,11 @@ static void gmemu_check_report(struct gmemu_device *gdev, const struct gmemu_che
 	const struct gmemu_check_text *text = gmemu_check_text(entry->code);
 
 	check->recent[check->reports++ % GMEMU_CHECK_RECENT] = *entry;
-	dev_warn_ratelimited(gdev->drm.dev,
-			     "contract violation GMEMU_CHK_%s: %s (%s; context %u, info 0x%llx, %u so far)\n",
-			     text->name, text->text, gmemu_check_class_name(entry->check_class),
-			     entry->ctx, entry->info, entry->count);
+	/* The device limits the reports of each code, so that one does not hide another. */
+	dev_warn(gdev->drm.dev,
+		 "contract violation GMEMU_CHK_%s: %s (%s; context %u, info 0x%llx, %u so far)\n",
+		 text->name, text->text, gmemu_check_class_name(entry->check_class), entry->ctx,
+		 entry->info, entry->count);
 }
 
 /* Take the next report out of the ring, if there is one; the lock is held. */
@@ -101,6 +102,28 @@ static void gmemu_check_look(struct gmemu_device *gdev)
 	gmemu_write(gdev, GMEMU_REG_CHECK_CODE, 0);
 	if (!check->mem.cpu || gmemu_read(gdev, GMEMU_REG_STATUS) & GMEMU_STATUS_FATAL)
 		gmemu_check_report(gdev, &entry);
+}
+
+/**
+ * gmemu_check_waits - is there a report to be read?
+ * @gdev: The device.
+ *
+ * Return: 0, or something that is another when it has been read.
+ */
+u64 gmemu_check_waits(struct gmemu_device *gdev)
+{
+	struct gmemu_check *check = &gdev->check;
+	const struct gmemu_check_entry *entry;
+	u64 waits = 0;
+
+	mutex_lock(&check->lock);
+	if (check->mem.cpu) {
+		entry = (struct gmemu_check_entry *)check->mem.cpu + check->get;
+		if (READ_ONCE(entry->valid) & GMEMU_CHECK_VALID)
+			waits = BIT_ULL(32) | check->reports;
+	}
+	mutex_unlock(&check->lock);
+	return waits;
 }
 
 /**

@@ -28,6 +28,8 @@
 #define GMEMU_COPY_NO_SLOT GMEMU_COPY_SLOTS
 /* How long to look at the fence before sleeping. */
 #define GMEMU_COPY_SPIN_NS 20000
+/* How long to wait for the interrupt, which may get lost, until the fence is looked at again. */
+#define GMEMU_COPY_LOOK_MS 500
 
 /**
  * struct gmemu_copy - the copy engine
@@ -78,7 +80,7 @@ static void gmemu_copy_free_slot(struct gmemu_copy *copy, unsigned int slot)
 /* Room for @nr more descriptors; the lock is held. */
 static int gmemu_copy_room(struct gmemu_device *gdev, struct gmemu_copy *copy, unsigned int nr)
 {
-	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
+	ktime_t end = ktime_add_ms(ktime_get(), gmemu_timeout_ms);
 
 	for (;;) {
 		u32 get = gmemu_read(gdev, GMEMU_REG_COPY_GET);
@@ -176,14 +178,24 @@ static int gmemu_copy_wait_fence(struct gmemu_device *gdev, unsigned int slot, u
 	struct gmemu_copy *copy = gdev->copy;
 	u32 life = copy->life[slot];
 	u64 end = ktime_get_ns() + GMEMU_COPY_SPIN_NS;
+	unsigned int waited;
+	long left = 0;
 
 	while (!gmemu_copy_done(copy, slot, seq) && ktime_get_ns() < end)
 		cpu_relax();
 	if (!gmemu_copy_done(copy, slot, seq))
 		gmemu_copy_ask_irq(gdev);
-	wait_event_timeout(copy->wait,
-			   gmemu_copy_done(copy, slot, seq) || gmemu_is_past(gdev, life),
-			   msecs_to_jiffies(GMEMU_TIMEOUT_MS));
+	for (waited = 0; waited < gmemu_timeout_ms; waited += GMEMU_COPY_LOOK_MS) {
+		left = wait_event_timeout(copy->wait,
+					  gmemu_copy_done(copy, slot, seq) ||
+					  gmemu_is_past(gdev, life),
+					  msecs_to_jiffies(GMEMU_COPY_LOOK_MS));
+		if (left)
+			break;
+	}
+	/* It was done, and nobody said so. */
+	if (left == 1 && gmemu_copy_done(copy, slot, seq))
+		gmemu_irq_lost(gdev, GMEMU_VEC_COMPLETION);
 	if (!gmemu_copy_done(copy, slot, seq)) {
 		if (gmemu_is_past(gdev, life))
 			return -ENODEV;

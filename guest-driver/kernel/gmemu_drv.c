@@ -20,13 +20,19 @@
 #include "gmemu_drv.h"
 #include "gmemu_hw.h"
 
+unsigned int gmemu_timeout_ms = 30000;
+module_param_named(timeout_ms, gmemu_timeout_ms, uint, 0444);
+MODULE_PARM_DESC(timeout_ms,
+		 "How long the device or its firmware may take for a command until it is given up (default 30000)");
+
 static const char * const gmemu_error_names[] = {
 	[GMEMU_ERR_NONE] = "none",
-	[GMEMU_ERR_DMA] = "DMA to an address that is no memory, or bus mastering is off",
+	[GMEMU_ERR_DMA] = "DMA failed: no memory, no answer, or bus mastering is off",
 	[GMEMU_ERR_BAD_REG] = "bad register access",
 	[GMEMU_ERR_FIRMWARE] = "firmware refused or crashed",
 	[GMEMU_ERR_COPY] = "copy descriptor refused",
 	[GMEMU_ERR_CONTRACT] = "contract violation, and the checker is set to fatal",
+	[GMEMU_ERR_POISON] = "copy from local DRAM that has lost its content",
 };
 
 /**
@@ -105,7 +111,7 @@ static void gmemu_lost_work(struct work_struct *work)
 
 static int gmemu_reset(struct gmemu_device *gdev)
 {
-	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
+	ktime_t end = ktime_add_ms(ktime_get(), gmemu_timeout_ms);
 
 	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_RESET);
 	while (gmemu_read(gdev, GMEMU_REG_CTRL) & GMEMU_CTRL_RESET ||
@@ -220,27 +226,45 @@ void gmemu_irqs_enable(struct gmemu_device *gdev)
 		enable_irq(pci_irq_vector(to_pci_dev(gdev->drm.dev), i));
 }
 
+static void gmemu_irq_catch_up(struct gmemu_device *gdev, unsigned int vector)
+{
+	unsigned int irq = pci_irq_vector(to_pci_dev(gdev->drm.dev), vector);
+
+	if (gmemu_vectors[vector].thread) {
+		irq_wake_thread(irq, gdev);
+		return;
+	}
+	/* One at a time, as by the interrupt itself. */
+	disable_irq(irq);
+	local_irq_disable();
+	gmemu_vectors[vector].handler(irq, gdev);
+	local_irq_enable();
+	enable_irq(irq);
+}
+
+/**
+ * gmemu_irq_lost - an interrupt did not come
+ * @gdev: The device.
+ * @vector: Which.
+ *
+ * Context: may sleep.
+ */
+void gmemu_irq_lost(struct gmemu_device *gdev, unsigned int vector)
+{
+	dev_warn_ratelimited(gdev->drm.dev, "interrupt %s was lost\n", gmemu_vectors[vector].name);
+	gmemu_irq_catch_up(gdev, vector);
+}
+
 /**
  * gmemu_irqs_catch_up - look for what was to be told while interrupts were off
  * @gdev: The device.
  */
 void gmemu_irqs_catch_up(struct gmemu_device *gdev)
 {
-	unsigned int i, irq;
+	unsigned int i;
 
-	for (i = 0; i < gdev->irqs; i++) {
-		irq = pci_irq_vector(to_pci_dev(gdev->drm.dev), i);
-		if (gmemu_vectors[i].thread) {
-			irq_wake_thread(irq, gdev);
-			continue;
-		}
-		/* One at a time, as by the interrupt itself. */
-		disable_irq(irq);
-		local_irq_disable();
-		gmemu_vectors[i].handler(irq, gdev);
-		local_irq_enable();
-		enable_irq(irq);
-	}
+	for (i = 0; i < gdev->irqs; i++)
+		gmemu_irq_catch_up(gdev, i);
 }
 
 static int gmemu_irq_init(struct gmemu_device *gdev)
@@ -499,6 +523,7 @@ static int gmemu_hw_init(struct gmemu_device *gdev)
 	ret = gmemu_hw_start(gdev);
 	if (ret)
 		goto fini_irq;
+	gmemu_watchdog_start(gdev);
 	return 0;
 
 fini_irq:
@@ -521,6 +546,7 @@ fini_mmu:
 static void gmemu_hw_fini(struct gmemu_device *gdev)
 {
 	gmemu_fw_stop(gdev);
+	gmemu_watchdog_stop(gdev);
 	gmemu_hw_halt(gdev);
 	gmemu_irq_fini(gdev);
 	cancel_work_sync(&gdev->lost_work);

@@ -62,7 +62,7 @@ struct gmemu_copy;
  * The device is often emulated, on a host that is busy: what takes microseconds
  * on silicon may take a second. Timeouts only have to be finite.
  */
-#define GMEMU_TIMEOUT_MS 30000
+extern unsigned int gmemu_timeout_ms;
 
 /* Contexts the driver uses; the hardware allows 2^GMEMU_CTX_MAX_LOG2. */
 #define GMEMU_CTX_LOG2 12
@@ -99,11 +99,13 @@ struct gmemu_dma {
  * @mem: struct gmemu_fault_entry[].
  * @get: Next entry to read; owned by the ring's interrupt thread.
  * @reg: GMEMU_REG_FAULT(n).
+ * @busy: What was read of it is being served.
  */
 struct gmemu_fault_ring {
 	struct gmemu_dma mem;
 	u32 get;
 	u32 reg;
+	bool busy;
 };
 
 /**
@@ -141,6 +143,16 @@ struct gmemu_check {
 };
 
 /**
+ * struct gmemu_watchdog - looks after interrupts
+ * @work: Looks, and looks again later.
+ * @waited: For each vector, what waited to be taken the last time; 0: nothing.
+ */
+struct gmemu_watchdog {
+	struct delayed_work work;
+	u64 waited[GMEMU_NUM_VECTORS];
+};
+
+/**
  * struct gmemu_mbox - the rings of the firmware's mailbox
  * @lock: Protects @h2f_put and @seq and the host-to-firmware ring. Taken inside
  *	reclaim: nothing that holds it, and nothing an answer waits for, may
@@ -149,6 +161,7 @@ struct gmemu_check {
  * @f2h: Messages from it.
  * @h2f_put: Next message to write.
  * @f2h_get: Next message to read; owned by the interrupt handler.
+ * @messages: How many were read.
  * @seq: Of the last message; goes on over resets.
  * @calls_lock: Protects @calls. Taken by the interrupt handler.
  * @calls: struct gmemu_call, those without an answer yet.
@@ -159,6 +172,7 @@ struct gmemu_mbox {
 	struct gmemu_dma f2h;
 	u32 h2f_put;
 	u32 f2h_get;
+	u64 messages;
 	u32 seq;
 	spinlock_t calls_lock; /* see above */
 	struct list_head calls;
@@ -253,6 +267,7 @@ struct gmemu_counters {
  * @inval: Invalidation unit.
  * @copy: Copy engine.
  * @check: Reports of the contract checker.
+ * @watchdog: Looks after interrupts.
  * @irqs: How many interrupts are requested.
  * @lost_work: Tells waiters that the device is lost.
  */
@@ -303,6 +318,7 @@ struct gmemu_device {
 	struct gmemu_copy *copy;
 
 	struct gmemu_check check;
+	struct gmemu_watchdog watchdog;
 	unsigned int irqs;
 	struct work_struct lost_work;
 };
@@ -399,6 +415,7 @@ void gmemu_hw_halt(struct gmemu_device *gdev);
 void gmemu_irqs_enable(struct gmemu_device *gdev);
 void gmemu_irqs_disable(struct gmemu_device *gdev);
 void gmemu_irqs_catch_up(struct gmemu_device *gdev);
+void gmemu_irq_lost(struct gmemu_device *gdev, unsigned int vector);
 void gmemu_wake_files(struct gmemu_device *gdev);
 void gmemu_lose(struct gmemu_device *gdev, const char *why);
 bool gmemu_test_skip(struct gmemu_device *gdev, unsigned int *countdown, const char *what);
@@ -430,10 +447,15 @@ void gmemu_enter_to_end(struct gmemu_device *gdev);
 void gmemu_exit_end(struct gmemu_device *gdev);
 void gmemu_vanished(struct gmemu_device *gdev);
 
+/* gmemu_watchdog.c */
+void gmemu_watchdog_start(struct gmemu_device *gdev);
+void gmemu_watchdog_stop(struct gmemu_device *gdev);
+
 /* gmemu_check.c */
 int gmemu_check_init(struct gmemu_device *gdev);
 void gmemu_check_start(struct gmemu_device *gdev);
 void gmemu_check_fini(struct gmemu_device *gdev);
+u64 gmemu_check_waits(struct gmemu_device *gdev);
 void gmemu_check_drain(struct gmemu_device *gdev);
 void gmemu_check_show(struct gmemu_device *gdev, struct seq_file *m);
 
@@ -486,6 +508,7 @@ irqreturn_t gmemu_fault_thread(int irq, void *data);
 void gmemu_fault_drain_nonreplayable(struct gmemu_device *gdev);
 
 /* gmemu_access.c */
+u64 gmemu_access_waits(struct gmemu_device *gdev);
 int gmemu_access_init(struct gmemu_device *gdev);
 void gmemu_access_start(struct gmemu_device *gdev);
 void gmemu_access_fini(struct gmemu_device *gdev);

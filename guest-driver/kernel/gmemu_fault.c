@@ -117,10 +117,14 @@ static u8 gmemu_fault_hopeless(struct gmemu_device *gdev, const struct gmemu_fau
 		return GMEMU_REASON_UNMAPPED;
 	case GMEMU_FAULT_RESERVED:
 	case GMEMU_FAULT_APERTURE:
-	case GMEMU_FAULT_POISON:
 		dev_err_ratelimited(gdev->drm.dev,
 				    "context %u: page table of 0x%llx is bad, fault type %u\n",
 				    entry->ctx, entry->va, entry->type);
+		return GMEMU_REASON_IO;
+	case GMEMU_FAULT_POISON:
+		dev_err_ratelimited(gdev->drm.dev,
+				    "context %u: local DRAM has lost what was at 0x%llx\n",
+				    entry->ctx, entry->va);
 		return GMEMU_REASON_IO;
 	default:
 		return GMEMU_REASON_NONE;
@@ -342,6 +346,7 @@ irqreturn_t gmemu_fault_thread(int irq, void *data)
 	struct gmemu_fault_ring *ring = &gdev->faults[GMEMU_FAULT_RING_REPLAYABLE];
 	unsigned int nr;
 
+	WRITE_ONCE(ring->busy, true);
 	while (!gmemu_is_down(gdev)) {
 		nr = gmemu_fault_read(gdev, ring, gdev->batch->entries, GMEMU_FAULT_BATCH);
 		if (!nr)
@@ -351,6 +356,7 @@ irqreturn_t gmemu_fault_thread(int irq, void *data)
 			gmemu_fault_overflow(gdev, ring);
 		cond_resched();
 	}
+	WRITE_ONCE(ring->busy, false);
 	return IRQ_HANDLED;
 }
 

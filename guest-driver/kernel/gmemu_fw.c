@@ -13,7 +13,7 @@
 
 static u32 gmemu_fw_wait(struct gmemu_device *gdev)
 {
-	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
+	ktime_t end = ktime_add_ms(ktime_get(), gmemu_timeout_ms);
 	u32 status;
 
 	for (;;) {

@@ -47,7 +47,7 @@ void gmemu_inval_start(struct gmemu_device *gdev)
  */
 static int gmemu_inval_reached(struct gmemu_device *gdev, u32 life, u32 seq, u32 *done)
 {
-	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
+	ktime_t end = ktime_add_ms(ktime_get(), gmemu_timeout_ms);
 
 	for (;;) {
 		*done = gmemu_read(gdev, GMEMU_REG_INV_DONE);

@@ -40,7 +40,7 @@ static int gmemu_mbox_send(struct gmemu_device *gdev, const struct gmemu_msg *ms
 	struct gmemu_mbox *mbox = &gdev->mbox;
 	struct gmemu_msg *ring = mbox->h2f.cpu;
 	u32 next = (mbox->h2f_put + 1) & ((1u << GMEMU_H2F_LOG2) - 1);
-	ktime_t end = ktime_add_ms(ktime_get(), GMEMU_TIMEOUT_MS);
+	ktime_t end = ktime_add_ms(ktime_get(), gmemu_timeout_ms);
 
 	while (gmemu_read(gdev, GMEMU_REG_H2F_GET) == next) {
 		if (gmemu_is_down(gdev))
@@ -131,7 +131,7 @@ int gmemu_mbox_call_timeout(struct gmemu_device *gdev, struct gmemu_msg *msg,
  */
 int gmemu_mbox_call(struct gmemu_device *gdev, struct gmemu_msg *msg, struct gmemu_msg *answer)
 {
-	int ret = gmemu_mbox_call_timeout(gdev, msg, answer, GMEMU_TIMEOUT_MS);
+	int ret = gmemu_mbox_call_timeout(gdev, msg, answer, gmemu_timeout_ms);
 
 	if (ret != -ETIMEDOUT)
 		return ret;
@@ -224,6 +224,7 @@ irqreturn_t gmemu_mbox_irq(int irq, void *data)
 			struct gmemu_msg msg = ring[mbox->f2h_get];
 
 			mbox->f2h_get = (mbox->f2h_get + 1) & ((1u << GMEMU_F2H_LOG2) - 1);
+			mbox->messages++;
 			gmemu_mbox_handle(gdev, &msg);
 		}
 		gmemu_write(gdev, GMEMU_REG_F2H_GET, mbox->f2h_get);

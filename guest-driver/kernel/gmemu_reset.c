@@ -35,7 +35,7 @@ void gmemu_reset_init(struct gmemu_device *gdev)
 int gmemu_wait_reopened(struct gmemu_device *gdev)
 {
 	long ret = wait_event_interruptible_timeout(gdev->reopened, !READ_ONCE(gdev->closed),
-						    msecs_to_jiffies(GMEMU_TIMEOUT_MS));
+						    msecs_to_jiffies(gmemu_timeout_ms));
 
 	return ret > 0 ? 0 : ret ? ret : -ENODEV;
 }
@@ -90,7 +90,7 @@ void gmemu_exit(struct gmemu_device *gdev, int idx)
  */
 void gmemu_enter_to_end(struct gmemu_device *gdev)
 {
-	long left = msecs_to_jiffies(GMEMU_TIMEOUT_MS);
+	long left = msecs_to_jiffies(gmemu_timeout_ms);
 
 	for (;;) {
 		left = wait_event_timeout(gdev->reopened, !READ_ONCE(gdev->closed), left);
