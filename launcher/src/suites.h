@@ -35,6 +35,8 @@ std::vector<TestGroup> device_suites(const Paths &paths, const TestOptions &opti
 std::vector<TestGroup> pcie_suites(const Paths &paths, const TestOptions &options);
 /* Snapshots and migration of a guest whose kernels fault. */
 std::vector<TestGroup> state_suites(const Paths &paths, const TestOptions &options);
+/* Hardware that fails (inject=), and a driver that lives with it. */
+std::vector<TestGroup> inject_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <set>
 #include <unistd.h>
 
 namespace gmemu {
@@ -29,8 +30,10 @@ constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 /* Programs that need another guest, or break the contract on purpose. */
 bool has_own_suite(const std::string &program)
 {
-    return program == "guest-iommu" || program == "guest-moved" || program == "guest-planted" || program == "guest-reset" || program == "guest-several" ||
-           program == "guest-sleep" || program == "guest-slot";
+    static const std::set<std::string> own = {"guest-inject", "guest-iommu",   "guest-moved", "guest-planted",
+                                              "guest-reset",  "guest-several", "guest-sleep", "guest-slot"};
+
+    return own.count(program);
 }
 
 std::vector<fs::path> test_programs(const Paths &paths)

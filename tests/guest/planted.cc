@@ -84,10 +84,8 @@ Test skipped_invalidation("a skipped TLB invalidation is caught", [] {
         *memory.page(page) += 1;
     EXPECT(planted_and_gone("test_skip_inval"));
     acc.run("load_at", access_args{memory.words(), &seen, 0});
-    EXPECT(read_check().count == before.count || read_check().code == GMEMU_CHK_COPY_RACE);
-    // The copy raced with what the device may still do; that it may is seen after a while.
-    wait_until([] { return read_check().code == GMEMU_CHK_STALE_TLB; }, std::chrono::seconds(10));
-    EXPECT_EQUAL(read_check().code, uint64_t{GMEMU_CHK_STALE_TLB});
+    EXPECT(wait_until([&] { return read_check().count > before.count; }, std::chrono::seconds(10)));
+    // Perhaps GMEMU_CHK_COPY_RACE at once, as pages are copied home that harts can write; this when it has lasted.
     expect_told(log, "GMEMU_CHK_STALE_TLB: a TLB invalidation is missing (undefined; context ");
 });
 
