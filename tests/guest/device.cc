@@ -113,12 +113,17 @@ unsigned rounds(unsigned otherwise)
 
 std::string device_directory()
 {
-    const fs::path classes = "/sys/class/accel";
+    // It may come or go at any moment: what cannot be looked at is not there.
+    std::error_code error;
 
-    if (fs::exists(classes))
-        for (const auto &entry : fs::directory_iterator(classes))
-            if (fs::exists(entry.path() / "device/driver"))
-                return fs::canonical(entry.path() / "device");
+    for (fs::directory_iterator entry("/sys/class/accel", error), end; !error && entry != end;
+         entry.increment(error)) {
+        std::error_code gone;
+        const fs::path device = fs::canonical(entry->path() / "device", gone);
+
+        if (!gone && fs::exists(device / "driver", gone))
+            return device;
+    }
     throw harness::Skip("no accelerator in /sys/class/accel");
 }
 
