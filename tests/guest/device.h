@@ -89,6 +89,8 @@ void reset_device();
 
 // 4 KiB pages of local DRAM in use, over all hnodes.
 uint64_t device_pages_in_use();
+// After all that this process and its parent have there was brought home.
+uint64_t device_pages_of_others();
 // Waits a little for it to become `want`, since freeing is partly deferred.
 void expect_pages_in_use(uint64_t want);
 

@@ -22,7 +22,7 @@ std::string behind_iommu()
 
 Test works("memory is shared through the IOMMU", [] {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
 
     behind_iommu();
     {

@@ -53,7 +53,7 @@ Test killed(
     "kill -9 in the middle of a kernel, 50 times",
     [] {
         KernelLog log;
-        const uint64_t before = device_pages_in_use();
+        const uint64_t before = device_pages_of_others();
 
         for (unsigned round = 0; round < 50; round++)
             run_and_be_killed(round, SIGKILL);
@@ -69,7 +69,7 @@ Test killed(
 
 Test exits("exit without destroying anything", [] {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
 
     for (unsigned round = 0; round < 10; round++) {
         const pid_t child = fork();
@@ -90,7 +90,7 @@ Test exits("exit without destroying anything", [] {
 
 Test contexts("contexts come and go", [] {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
     {
         gmemu::Device device;
         const gmemu::Module kernels(kernel_file("test_kernels.elf"));
@@ -111,7 +111,7 @@ Test contexts("contexts come and go", [] {
 });
 
 Test freed("memory given back is given back by the device too", [] {
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
     uint64_t most = 0;
     Accelerator acc;
 

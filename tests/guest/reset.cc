@@ -41,7 +41,7 @@ void expect_values(const Mapping &memory, uint64_t want)
 
 Test ends_queues("a reset ends kernels that run, and data comes home", [] {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
     {
         Accelerator acc;
         Mapping kept(pages * page_size), churned(pages * page_size);
@@ -129,7 +129,7 @@ Test under_load(
     "resets while processes fault, come and go",
     [] {
         KernelLog log;
-        const uint64_t before = device_pages_in_use();
+        const uint64_t before = device_pages_of_others();
         const unsigned total = rounds(default_rounds);
         Mapping shared(2 * page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
         Tally *tallies = new (shared.address()) Tally[2]{};

@@ -41,7 +41,7 @@ struct On {
 
 Test apart("each works on memory of its own, at the same time", [] {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
     {
         std::vector<std::unique_ptr<On>> all;
         std::vector<std::unique_ptr<Mapping>> memory;
@@ -66,7 +66,7 @@ Test apart("each works on memory of its own, at the same time", [] {
 
 Test together("they take turns on the same memory", [] {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
     {
         std::vector<std::unique_ptr<On>> all;
         Mapping memory(pages * page_size);

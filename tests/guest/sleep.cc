@@ -33,7 +33,7 @@ void sleep_and_wake(const char *how, const char *how_deep)
 void notices_nothing(const char *how, const char *how_deep)
 {
     KernelLog log;
-    const uint64_t before = device_pages_in_use();
+    const uint64_t before = device_pages_of_others();
     {
         Accelerator acc;
         Mapping kept(pages * page_size), counted(pages * page_size);

@@ -160,7 +160,7 @@ Test fatal(
     "after a fatal error the device is reset; what was in its memory is lost",
     [] {
         KernelLog log;
-        const uint64_t before = device_pages_in_use();
+        const uint64_t before = device_pages_of_others();
         {
             Monitor monitor;
             Accelerator acc;
