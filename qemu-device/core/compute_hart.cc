@@ -127,6 +127,8 @@ void ComputeHart::start(uint64_t ctrl)
         instret_ = 0;
         flush_code_ = ctrl & GMEMU_H_FENCE_I;
         begun_ = false;
+        // Firmware may prepare the next job as soon as this one is started.
+        job_ = inputs_;
         start_pending_ = true;
         state_ = GMEMU_HART_RUNNING;
         wake_.notify_all();
@@ -177,6 +179,7 @@ void ComputeHart::reset()
     abandon_ = false;
     kill_ = false;
     inputs_ = {};
+    job_ = {};
     result_ = {};
     instret_ = 0;
     begun_ = false;
@@ -211,8 +214,6 @@ void ComputeHart::run()
             return;
         start_pending_ = false;
         idle_ = false;
-        if (!begun_)
-            job_ = inputs_;
         lock.unlock();
         if (enter_gate())
             work();

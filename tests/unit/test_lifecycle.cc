@@ -198,3 +198,22 @@ TEST_CASE("an idle device uses no CPU", "[idle]")
     std::this_thread::sleep_for(1s);
     CHECK(used() - before < 5000);  // half a percent
 }
+
+TEST_CASE("what firmware writes to a hart after the start is for the next job", "[hart]")
+{
+    Machine m;
+    m.create_context(1);
+    const uint64_t page = m.alloc();
+    m.map(1, 0x40000, page, kRW);
+    rv::Code c;
+    c.sd(rv::a1, rv::a0, 0);
+    c.exit();
+    m.load_code(1, 0x10000, c);
+    for (uint64_t job = 1; job <= 200; job++) {
+        m.start(0, 1, 0x10000, 0x40000, job);
+        m.hart_write(0, GMEMU_H_A1, ~0ull);
+        m.hart_write(0, GMEMU_H_PC, 0);
+        REQUIRE(m.halted(0) == GMEMU_HCAUSE_EXIT);
+        REQUIRE(m.host.load<uint64_t>(page) == job);
+    }
+}
