@@ -127,6 +127,13 @@ bool CopyEngine::has_work()
     return pending();
 }
 
+// The ring was disabled: who enables it again waits for a piece, not for a whole descriptor.
+bool CopyEngine::abandoned()
+{
+    std::lock_guard lock(mutex_);
+    return !enabled_;
+}
+
 // The next descriptor. Descriptors up to PUT belong to the device, so several are read at once.
 bool CopyEngine::fetch(gmemu_copy_desc &desc, bool &readable)
 {
@@ -252,6 +259,12 @@ bool CopyEngine::work(uint64_t budget)
         }
         if (budget == 0)
             return true;
+        if (abandoned()) {
+            if (audit_)
+                audit_(desc_, get_, true);
+            have_ = false;
+            return false;
+        }
         const uint64_t moved = transfer_.step(desc_, done_, budget < 8 ? 8 : budget);
         if (moved == CopyTransfer::kRevoked)
             continue;
@@ -320,12 +333,7 @@ void CopyEngine::transfer(StateStream &stream)
     stream.field(put_);
     stream.field(get_);
     stream.field(have_);
-    stream.field(desc_.src);
-    stream.field(desc_.dst);
-    stream.field(desc_.len);
-    stream.field(desc_.op);
-    stream.field(desc_.flags);
-    stream.field(done_);
+    CopyTransfer::transfer(stream, desc_, done_);
     stream.field(failed_);
     stream.field(bytes_);
     stream.field(bytes_since_reset_);
@@ -334,7 +342,7 @@ void CopyEngine::transfer(StateStream &stream)
     // What was read ahead belongs to the device still, and is read again.
     const uint64_t size = stream.ok() ? 1ull << registers_.value(GMEMU_REG_COPY_SIZE_LOG2) : 0;
     stream.require(!enabled_ || (put_ < size && get_ < size), "an index of the copy ring is beyond its end");
-    stream.require(!have_ || (!transfer_.refuse(desc_) && done_ <= desc_.len && (desc_.op != GMEMU_COPY_OP_FILL || done_ % 8 == 0)),
+    stream.require(!have_ || transfer_.plausible(desc_, done_),
                    "the copy descriptor under way is impossible");
     if (!stream.ok())
         have_ = enabled_ = false;

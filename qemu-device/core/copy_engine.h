@@ -60,6 +60,7 @@ private:
     void check_put(uint32_t value);
     bool data_fails() const;
     void dma_failed(BusAddr at, const char *what);
+    bool abandoned();
     bool pending() const { return enabled_ && (put_ != get_ || have_); }
     void run();
 

@@ -51,6 +51,21 @@ const char *CopyTransfer::refuse(const gmemu_copy_desc &desc) const
     return nullptr;
 }
 
+bool CopyTransfer::plausible(const gmemu_copy_desc &desc, uint64_t done) const
+{
+    return !refuse(desc) && done <= desc.len && (desc.op != GMEMU_COPY_OP_FILL || done % 8 == 0);
+}
+
+void CopyTransfer::transfer(StateStream &stream, gmemu_copy_desc &desc, uint64_t &done)
+{
+    stream.field(desc.src);
+    stream.field(desc.dst);
+    stream.field(desc.len);
+    stream.field(desc.op);
+    stream.field(desc.flags);
+    stream.field(done);
+}
+
 uint64_t CopyTransfer::step_bounced(const gmemu_copy_desc &desc, uint64_t done, uint64_t length)
 {
     length = std::min(length, kBounce);

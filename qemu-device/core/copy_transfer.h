@@ -11,6 +11,7 @@
 
 #include "dram.h"
 #include "host.h"
+#include "state_stream.h"
 
 namespace gmemu {
 
@@ -38,6 +39,10 @@ public:
 
     // What is wrong with a descriptor, or null.
     const char *refuse(const gmemu_copy_desc &desc) const;
+    // May a transfer with this descriptor stand at byte @done?
+    bool plausible(const gmemu_copy_desc &desc, uint64_t done) const;
+    // A descriptor under way and how far it is, to or from a saved state.
+    static void transfer(StateStream &stream, gmemu_copy_desc &desc, uint64_t &done);
 
     // Copies or fills from byte @done on, at most @limit bytes (a fill: at least 8). The
     // number moved; 0: failed at failed_at(); kRevoked: nothing was done, try again.

@@ -144,19 +144,13 @@ void MgmtDma::transfer(StateStream &stream)
     stream.field(src_);
     stream.field(dst_);
     stream.field(len_);
-    stream.field(desc_.src);
-    stream.field(desc_.dst);
-    stream.field(desc_.len);
-    stream.field(desc_.op);
-    stream.field(desc_.flags);
-    stream.field(done_);
+    CopyTransfer::transfer(stream, desc_, done_);
     stream.field(busy_);
     stream.field(failed_);
     stream.field(inv_va_);
     stream.field(bytes_);
-    const bool fill = desc_.op == GMEMU_COPY_OP_FILL;
-    stream.require(!busy_ || ((fill || desc_.op == GMEMU_COPY_OP_COPY) && !transfer_.refuse(desc_) &&
-                              done_ <= desc_.len && (!fill || done_ % 8 == 0)),
+    const bool moves = desc_.op == GMEMU_COPY_OP_FILL || desc_.op == GMEMU_COPY_OP_COPY;
+    stream.require(!busy_ || (moves && transfer_.plausible(desc_, done_)),
                    "the DMA of the firmware under way is impossible");
     if (!stream.ok())
         busy_ = false;

@@ -3,6 +3,7 @@
 // Software that means harm: the device stays within its memory and answers.
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <cstring>
 
 #include "client.h"
 
@@ -73,4 +74,33 @@ TEST_CASE("hostile: with all slots of the invalidation unit taken a command is r
     CHECK(m.r32(GMEMU_REG_CHECK_CODE) == GMEMU_CHK_REG_BUSY);
     m.w32(GMEMU_REG_CTRL, GMEMU_CTRL_ENABLE);
     CHECK(Machine::wait_for([&] { return m.done(m.r32(GMEMU_REG_INV_SEQ)); }));
+}
+
+TEST_CASE("hostile: the copy ring is disabled and enabled in the middle of a copy that takes long", "[hostile][copy]")
+{
+    Machine m({.dram = 64ull << 20, .inject = "slow-link:mbps=1"});
+    const uint64_t ring = m.alloc(4096);
+    m.w64(GMEMU_REG_COPY_BASE, ring);
+    m.w32(GMEMU_REG_COPY_SIZE_LOG2, 4);
+    m.w32(GMEMU_REG_COPY_CTRL, GMEMU_COPY_CTRL_ENABLE);
+    const uint64_t source = m.alloc(16 << 20);
+    gmemu_copy_desc desc{};
+    desc.op = GMEMU_COPY_OP_COPY;
+    desc.flags = GMEMU_COPY_DST_LOCAL;
+    desc.src = source;
+    desc.dst = 32 << 20;
+    desc.len = 16 << 20;  // 16 s
+    std::memcpy(m.host.at(ring), &desc, sizeof(desc));
+    const auto start = std::chrono::steady_clock::now();
+    m.w32(GMEMU_REG_COPY_PUT, 1);
+    REQUIRE(Machine::wait_for([&] { return m.r64(GMEMU_REG_COPY_BYTES) > 0; }));
+    m.w32(GMEMU_REG_COPY_CTRL, 0);
+    CHECK(m.r32(GMEMU_REG_CHECK_CODE) == GMEMU_CHK_UNIT_STOPPED);
+    m.w32(GMEMU_REG_COPY_CTRL, GMEMU_COPY_CTRL_ENABLE);
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(8));
+    CHECK(m.r64(GMEMU_REG_COPY_BYTES) < 16 << 20);
+    // The new ring works, and nothing of the old one is left.
+    std::memset(m.host.at(ring), 0, sizeof(desc));
+    m.w32(GMEMU_REG_COPY_PUT, 1);
+    CHECK(Machine::wait_for([&] { return m.r32(GMEMU_REG_COPY_GET) == 1; }));
 }
