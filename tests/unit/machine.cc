@@ -2,6 +2,7 @@
 #include "machine.h"
 
 #include <algorithm>
+#include <cctype>
 #include <catch2/catch_test_macros.hpp>
 #include <span>
 #include <string_view>
@@ -228,6 +229,21 @@ static std::vector<std::byte> without_clock(std::vector<std::byte> state)
     return state;
 }
 
+// A state has thousands of bytes: says where the first difference is, behind the name before it.
+static void expect_same(const std::vector<std::byte> &loaded, const std::vector<std::byte> &saved)
+{
+    REQUIRE(loaded.size() == saved.size());
+    const auto at = std::ranges::mismatch(loaded, saved).in1 - loaded.begin();
+    if (at == std::ssize(loaded))
+        return;
+    constexpr std::ptrdiff_t kBefore = 400;
+    std::string text;
+    for (auto i = std::max<std::ptrdiff_t>(0, at - kBefore); i < at; i++)
+        text += std::isprint(std::to_integer<int>(saved[i])) ? static_cast<char>(saved[i]) : '.';
+    FAIL("byte " << at << " is " << std::to_integer<int>(loaded[at]) << " once loaded, and was "
+                 << std::to_integer<int>(saved[at]) << "; before it: " << text);
+}
+
 void Machine::migrate_quiesced()
 {
     const auto state = save();
@@ -237,7 +253,7 @@ void Machine::migrate_quiesced()
     device.quiesce();
     REQUIRE(device.load(state).empty());
     // What a load forgets is missing here.
-    REQUIRE(without_clock(save()) == without_clock(state));
+    expect_same(without_clock(save()), without_clock(state));
 }
 
 bool Machine::wait_for(const std::function<bool()> &condition, std::chrono::milliseconds timeout)
@@ -249,4 +265,23 @@ bool Machine::wait_for(const std::function<bool()> &condition, std::chrono::mill
         std::this_thread::sleep_for(50us);
     }
     return true;
+}
+
+rv::Code count_atomically(uint64_t times)
+{
+    rv::Code c;
+    c.li(rv::t0, times);
+    c.li(rv::t1, 1);
+    c.addi(rv::a1, rv::a0, 64);
+    const size_t loop = c.here();
+    c.amoadd_d(rv::zero, rv::t1, rv::a0);
+    const size_t retry = c.here();
+    c.lr_d(rv::t2, rv::a1);
+    c.addi(rv::t2, rv::t2, 1);
+    c.sc_d(rv::t3, rv::t2, rv::a1);
+    c.bne(rv::t3, rv::zero, retry);
+    c.addi(rv::t0, rv::t0, -1);
+    c.bne(rv::t0, rv::zero, loop);
+    c.exit();
+    return c;
 }

@@ -102,3 +102,6 @@ private:
     MachineOptions options_;
     uint64_t next_ = FakeHost::kRamBase + kPage;
 };
+
+// a0: two counters, 64 bytes apart. Adds 1 to both @times times: with amoadd, and with LR/SC.
+rv::Code count_atomically(uint64_t times);

@@ -161,21 +161,7 @@ TEST_CASE("AMO and LR/SC lose no update among harts and CPU", "[stress][atomic]"
     m.create_context(1);
     const uint64_t page = m.alloc();
     m.map(1, kData, page, kRWA);
-    rv::Code c;
-    c.li(rv::t0, kTimes);
-    c.li(rv::t1, 1);
-    c.addi(rv::a1, rv::a0, 64);
-    const size_t loop = c.here();
-    c.amoadd_d(rv::zero, rv::t1, rv::a0);
-    const size_t retry = c.here();
-    c.lr_d(rv::t2, rv::a1);
-    c.addi(rv::t2, rv::t2, 1);
-    c.sc_d(rv::t3, rv::t2, rv::a1);
-    c.bne(rv::t3, rv::zero, retry);
-    c.addi(rv::t0, rv::t0, -1);
-    c.bne(rv::t0, rv::zero, loop);
-    c.exit();
-    m.load_code(1, kCode, c);
+    m.load_code(1, kCode, count_atomically(kTimes));
     for (uint32_t h = 0; h < kHarts; h++)
         m.start(h, 1, kCode, kData);
     for (uint64_t i = 0; i < kTimes; i++)
