@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fstream>
 #include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -303,6 +304,16 @@ uint64_t Machine::bar_size(unsigned bar)
         config_write(at + 4, high, 4);
     }
     return ~(mask & ~uint64_t(15)) + 1;
+}
+
+size_t Machine::resident_bytes() const
+{
+    std::ifstream statm(fmt::format("/proc/{}/statm", pid_));
+    size_t total = 0, resident = 0;
+
+    if (!(statm >> total >> resident))
+        throw std::runtime_error("QEMU has gone away");
+    return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
 void Machine::enable(bool bus_master)

@@ -55,6 +55,9 @@ public:
     void set_reg32(uint32_t offset, uint32_t value) { write(kBar0 + offset, value, 4); }
     void set_reg64(uint32_t offset, uint64_t value) { write(kBar0 + offset, value, 8); }
 
+    /* Of QEMU, on the host. */
+    size_t resident_bytes() const;
+
     /* A QMP command, as JSON; its answer. */
     std::string qmp(const std::string &command);
 
