@@ -60,6 +60,22 @@ void expect_said(KernelLog &log, const std::string &text)
         harness::fail(__FILE__, __LINE__, "the kernel's messages do not have: " + text);
 }
 
+void survives_dma_errors()
+{
+    KernelLog log;
+    Accelerator acc;
+    Mapping memory(pages * page_size);
+    unsigned failures = 0;
+
+    for (uint64_t round = 1; round <= 8; round++) {
+        write_all(memory, 100 + round);
+        failures += fill_in_the_end(acc, memory, round);
+        expect_values(memory, round);
+    }
+    harness::note(std::to_string(failures) + " queues failed");
+    expect_said(log, "device error 1 (DMA failed");
+}
+
 // How a process ends that reads a word.
 int end_of_reader(const uint64_t *word)
 {
@@ -76,35 +92,8 @@ int end_of_reader(const uint64_t *word)
     return status;
 }
 
-Test dma_error("dma-error", [] {
-    KernelLog log;
-    Accelerator acc;
-    Mapping memory(pages * page_size);
-    unsigned failures = 0;
-
-    for (uint64_t round = 1; round <= 8; round++) {
-        write_all(memory, 100 + round);
-        failures += fill_in_the_end(acc, memory, round);
-        expect_values(memory, round);
-    }
-    harness::note(std::to_string(failures) + " queues failed");
-    expect_said(log, "device error 1 (DMA failed");
-});
-
-Test hart_dma_error("hart-access", [] {
-    KernelLog log;
-    Accelerator acc;
-    Mapping memory(pages * page_size);
-    unsigned failures = 0;
-
-    for (uint64_t round = 1; round <= 8; round++) {
-        write_all(memory, 100 + round);
-        failures += fill_in_the_end(acc, memory, round);
-        expect_values(memory, round);
-    }
-    harness::note(std::to_string(failures) + " queues failed");
-    expect_said(log, "device error 1 (DMA failed");
-});
+Test dma_error("dma-error", survives_dma_errors);
+Test hart_dma_error("hart-access", survives_dma_errors);
 
 Test poison("dram-poison", [] {
     KernelLog log;
