@@ -153,6 +153,8 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     if (options.with_device) {
         if (!input.qemu.plugin.empty())
             add("-plugin", escaped(input.qemu.plugin.string()));
+        /* ACPI's way of hot-plug leaves a port's link down for good after a reset of its bus. */
+        add("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
         /* Each behind a port of its own, as a card in a slot: errors and hot-plug go by the port. */
         for (unsigned i = 0; i < options.devices; i++) {
             std::string device = fmt::format("gmemu,id=gmemu{0},bus=gmemu-port{0}", i);
