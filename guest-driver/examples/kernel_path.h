@@ -15,7 +15,7 @@ inline std::string find_kernels(const std::string &file)
     const char *dir = std::getenv("GMEMU_KERNELS");
 
     for (const fs::path &candidate : {fs::path(dir ? dir : "/nonexistent"), here, here / "../../firmware",
-                                      here / "../share/gmemu/kernels"})
+                                      here / "../../../firmware", here / "../share/gmemu/kernels"})
         if (fs::exists(candidate / file))
             return (candidate / file).lexically_normal();
     throw std::runtime_error("the device kernels " + file +

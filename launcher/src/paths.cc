@@ -90,6 +90,11 @@ fs::path Paths::demo_program() const
     return (installed() ? prefix / "bin" : build / "guest-driver/examples") / "gmemu-demo";
 }
 
+fs::path Paths::workloads_program() const
+{
+    return (installed() ? prefix / "bin" : build / "guest-driver/examples/workloads") / "gmemu-workloads";
+}
+
 fs::path Paths::std_kernels() const
 {
     return (installed() ? prefix / "share/gmemu/kernels" : build / "firmware") / "std.elf";

@@ -36,6 +36,7 @@ struct Paths {
     std::filesystem::path guest_init() const;
     std::filesystem::path guest_doctor() const;
     std::filesystem::path demo_program() const;
+    std::filesystem::path workloads_program() const;
     std::filesystem::path std_kernels() const;
     std::filesystem::path guest_tests() const; /* the directory */
     std::filesystem::path test_kernels() const;

@@ -19,9 +19,12 @@ std::vector<TestGroup> long_suites(const Paths &paths);
 std::vector<TestGroup> sanitizer_suites(const Paths &paths);
 /* --full: a minute of libFuzzer on the core. */
 std::vector<TestGroup> fuzz_suites(const Paths &paths);
+/* The workloads among the examples. */
+std::vector<TestGroup> workload_suites(const Paths &paths, const TestOptions &options);
+
 /* --full: installed, it works without the sources. */
 std::vector<TestGroup> install_suites(const Paths &paths);
-/* Does `gmemu run` keep its promises? */
+
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);

@@ -40,6 +40,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(guest_suites(paths, options));
     append(device_suites(paths, options));
     append(pcie_suites(paths, options));
+    append(workload_suites(paths, options));
     append(inject_suites(paths, options));
     append(negative_suites(paths, options));
     append(state_suites(paths, options));
