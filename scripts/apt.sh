@@ -43,6 +43,22 @@ apt_signed_by() {
 	if [[ -f $key ]]; then printf '%s' "$key"; fi
 }
 
+# apt_targets: "URI|SUITE|COMPONENT|FILE:ENTRY" of each part of the archive that the machine's
+# sources name. apt only knows those whose lists it has read; where it has read none, as in a
+# new container, they are read into the cache.
+apt_targets() {
+	local list=(indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)' 'Created-By: Packages')
+	local own=(-o "Dir::State::lists=$APT_DIR/system-lists" -o "APT::Sandbox::User=root" -o "Acquire::Languages=none")
+	local targets
+	targets=$(apt-get "${list[@]}")
+	if [[ ! $targets ]]; then
+		mkdir -p "$APT_DIR/system-lists/partial"
+		step "reading the lists of this machine's apt sources" "$GMEMU_LOGS/apt-system.log" apt-get "${own[@]}" update
+		targets=$(apt-get "${own[@]}" "${list[@]}")
+	fi
+	sort -u <<<"$targets"
+}
+
 apt_private_sources() {
 	local uri suite component entry key found='' base_uri='' base_key=''
 	rm -rf "$APT_DIR/sources"
@@ -56,7 +72,7 @@ apt_private_sources() {
 			base_uri=$uri
 			base_key=$key
 		fi
-	done < <(apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)' 'Created-By: Packages' | sort -u)
+	done < <(apt_targets)
 	[[ $base_uri ]] || die "no Debian '$DEBIAN_CODENAME main' among this machine's apt sources.
        gmemu builds on Debian 12 and 13; add the distribution's archive to /etc/apt/sources.list.d."
 	case $DEBIAN_CODENAME in
