@@ -116,12 +116,11 @@ static int gmemu_reset(struct gmemu_device *gdev)
 	gmemu_write(gdev, GMEMU_REG_CTRL, GMEMU_CTRL_RESET);
 	while (gmemu_read(gdev, GMEMU_REG_CTRL) & GMEMU_CTRL_RESET ||
 	       !(gmemu_read(gdev, GMEMU_REG_STATUS) & GMEMU_STATUS_READY)) {
-		/* All ones: it is not on the bus. */
-		if (gmemu_read(gdev, GMEMU_REG_ID) == U32_MAX)
+		if (!gmemu_is_present(gdev))
 			return -ENODEV;
 		if (ktime_after(ktime_get(), end))
 			return -ETIMEDOUT;
-		cpu_relax();
+		usleep_range(20, 100);
 	}
 	return 0;
 }

@@ -31,4 +31,13 @@ static inline void gmemu_write64(struct gmemu_device *gdev, u32 reg, u64 value)
 	writeq(value, gdev->regs + reg);
 }
 
+/*
+ * Is the device on the bus? One that was pulled out reads as ones, in QEMU as
+ * zeroes.
+ */
+static inline bool gmemu_is_present(struct gmemu_device *gdev)
+{
+	return gmemu_read(gdev, GMEMU_REG_ID) == GMEMU_ID;
+}
+
 #endif /* __GMEMU_HW_H__ */

@@ -213,8 +213,10 @@ irqreturn_t gmemu_mbox_irq(int irq, void *data)
 	u32 put;
 
 	while ((put = gmemu_read(gdev, GMEMU_REG_F2H_PUT)) != mbox->f2h_get) {
+		/* What a device that has left the bus seems to say. */
+		if (!put && !gmemu_is_present(gdev))
+			break;
 		if (put >= 1u << GMEMU_F2H_LOG2) {
-			/* All ones: the device has left the bus. */
 			gmemu_lose(gdev, "the mailbox is out of order");
 			break;
 		}

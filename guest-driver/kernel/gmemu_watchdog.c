@@ -69,6 +69,9 @@ static void gmemu_watchdog_look(struct gmemu_device *gdev)
 	unsigned int vector;
 	u64 waits;
 
+	/* Those who wait for it need not wait until the slot has noticed. */
+	if (!gmemu_is_down(gdev) && !gmemu_is_present(gdev))
+		gmemu_lose(gdev, "it has left the bus");
 	for (vector = 0; vector < GMEMU_NUM_VECTORS; vector++) {
 		waits = gmemu_is_down(gdev) ? 0 : gmemu_vector_waits(gdev, vector);
 		if (waits && waits == watchdog->waited[vector]) {
