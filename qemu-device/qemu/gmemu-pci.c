@@ -40,6 +40,9 @@
 
 /* Extended capabilities */
 #define GMEMU_AER_OFFSET PCI_CONFIG_SPACE_SIZE
+#define GMEMU_REBAR_OFFSET (GMEMU_AER_OFFSET + PCI_ERR_SIZEOF) /* with coherent=on */
+#define GMEMU_REBAR_SIZEOF 12
+#define GMEMU_REBAR_MIN (1 * MiB) /* the smallest size the capability knows */
 OBJECT_DECLARE_TYPE(GmemuState, GmemuClass, GMEMU)
 
 struct GmemuClass {
@@ -78,7 +81,8 @@ struct GmemuState {
     struct gmemu_core *core; /* NULL once unplugged; written under the BQL */
     unsigned int in_mmio; /* MMIO handlers inside the core, atomic */
     MemoryRegion bar0;
-    MemoryRegion bar2; /* local DRAM, with coherent=on */
+    MemoryRegion dram; /* with coherent=on */
+    MemoryRegion bar2; /* as much of it as the BAR shows */
     QEMUBH *msix_bh;
     MSITriggerFunc *msi_trigger; /* PCI's */
     uint32_t msix_pending; /* one bit per vector, atomic */
@@ -438,9 +442,83 @@ static void gmemu_update_power(GmemuState *s)
     }
 }
 
+/* ------------------------------------------------------------ Resizable BAR -- */
+
+static void gmemu_rebar_init(GmemuState *s)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+    uint8_t *cap = pdev->config + GMEMU_REBAR_OFFSET;
+    uint32_t sizes = 0;
+
+    /* Bit 4 is 1 MiB. */
+    for (uint64_t size = GMEMU_REBAR_MIN; size <= s->dram_size; size *= 2) {
+        sizes |= 1u << (4 + ctz64(size / GMEMU_REBAR_MIN));
+    }
+    pcie_add_capability(pdev, PCI_EXT_CAP_ID_REBAR, 1, GMEMU_REBAR_OFFSET, GMEMU_REBAR_SIZEOF);
+    pci_set_long(cap + PCI_REBAR_CAP, sizes & PCI_REBAR_CAP_SIZES);
+    pci_set_long(cap + PCI_REBAR_CTRL,
+                 GMEMU_BAR_DRAM | 1 << PCI_REBAR_CTRL_NBAR_SHIFT |
+                 ctz64(s->dram_size / GMEMU_REBAR_MIN) << PCI_REBAR_CTRL_BAR_SHIFT);
+    pci_set_long(pdev->wmask + GMEMU_REBAR_OFFSET + PCI_REBAR_CTRL, PCI_REBAR_CTRL_BAR_SIZE);
+}
+
+static uint64_t gmemu_rebar_size(GmemuState *s)
+{
+    uint32_t ctrl = pci_get_long(PCI_DEVICE(s)->config + GMEMU_REBAR_OFFSET + PCI_REBAR_CTRL);
+
+    return GMEMU_REBAR_MIN << ((ctrl & PCI_REBAR_CTRL_BAR_SIZE) >> PCI_REBAR_CTRL_BAR_SHIFT);
+}
+
+static void gmemu_rebar_set(GmemuState *s, uint64_t size)
+{
+    uint8_t *ctrl = PCI_DEVICE(s)->config + GMEMU_REBAR_OFFSET + PCI_REBAR_CTRL;
+
+    pci_set_long(ctrl, (pci_get_long(ctrl) & ~PCI_REBAR_CTRL_BAR_SIZE) |
+                       ctz64(size / GMEMU_REBAR_MIN) << PCI_REBAR_CTRL_BAR_SHIFT);
+}
+
+/* The BAR becomes what the control register says. Whoever calls has it mapped anew. */
+static void gmemu_rebar_apply(GmemuState *s)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+    uint64_t size = gmemu_rebar_size(s);
+    unsigned int at = pci_bar(pdev, GMEMU_BAR_DRAM);
+    uint64_t flags = pci_get_quad(pdev->config + at) & ~PCI_BASE_ADDRESS_MEM_MASK;
+
+    pdev->io_regions[GMEMU_BAR_DRAM].size = size;
+    pci_set_quad(pdev->wmask + at, ~(size - 1));
+    pci_set_quad(pdev->config + at, (pci_get_quad(pdev->config + at) & ~(size - 1)) | flags);
+    memory_region_set_size(&s->bar2, size);
+}
+
+static void gmemu_rebar_write(GmemuState *s, uint64_t before)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+    uint64_t size = gmemu_rebar_size(s);
+
+    if (size == before) {
+        return;
+    }
+    if (pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MEMORY || size > s->dram_size) {
+        qemu_log_mask(LOG_GUEST_ERROR, "gmemu: BAR2 keeps its %" PRIu64 " MiB: %s\n", before / MiB,
+                      size > s->dram_size ? "the size written is not among those it can have" :
+                                            "memory space is enabled");
+        gmemu_rebar_set(s, before);
+        return;
+    }
+    gmemu_rebar_apply(s);
+}
+
+static void gmemu_rebar_reset(GmemuState *s)
+{
+    gmemu_rebar_set(s, s->dram_size);
+    gmemu_rebar_apply(s);
+}
+
 static void gmemu_config_write(PCIDevice *pdev, uint32_t addr, uint32_t value, int len)
 {
     GmemuState *s = GMEMU(pdev);
+    uint64_t bar2_size = s->coherent ? gmemu_rebar_size(s) : 0;
 
     /* The core stops before PCI does: DMA that then fails would be the guest's mistake. */
     if (range_covers_byte(addr, len, PCI_COMMAND) &&
@@ -450,6 +528,9 @@ static void gmemu_config_write(PCIDevice *pdev, uint32_t addr, uint32_t value, i
     pci_default_write_config(pdev, addr, value, len);
     pcie_cap_flr_write_config(pdev, addr, value, len);
     pcie_aer_write_config(pdev, addr, value, len);
+    if (s->coherent) {
+        gmemu_rebar_write(s, bar2_size);
+    }
     gmemu_update_power(s);
     gmemu_update_bus_master(s);
 }
@@ -468,6 +549,9 @@ static void gmemu_reset(DeviceState *dev)
     /* Threads that raised one of these have stopped; a new life starts without it. */
     qatomic_set(&s->msix_pending, 0);
     msix_reset(PCI_DEVICE(s));
+    if (s->coherent) {
+        gmemu_rebar_reset(s);
+    }
     /* PCI clears the command register after the device's own reset. */
     if (s->bus_master) {
         s->bus_master = false;
@@ -494,7 +578,7 @@ static void gmemu_run_state(void *opaque, bool running, RunState state)
     } else {
         WITHOUT_BQL(gmemu_core_quiesce(s->core));
         if (s->coherent) {
-            memory_region_set_dirty(&s->bar2, 0, s->dram_size);
+            memory_region_set_dirty(&s->dram, 0, s->dram_size);
         }
     }
 }
@@ -548,9 +632,33 @@ static const VMStateInfo gmemu_core_info = {
     .put = gmemu_put_core,
 };
 
+/* PCI refuses a state with a BAR at an address that the BAR here cannot have; it can, resized. */
+static int gmemu_pre_load(void *opaque)
+{
+    GmemuState *s = opaque;
+
+    if (s->coherent) {
+        gmemu_rebar_set(s, GMEMU_REBAR_MIN);
+        gmemu_rebar_apply(s);
+    }
+    return 0;
+}
+
 static int gmemu_post_load(void *opaque, int version_id)
 {
     GmemuState *s = opaque;
+
+    if (s->coherent) {
+        PCIDevice *pdev = PCI_DEVICE(s);
+
+        if (gmemu_rebar_size(s) > s->dram_size) {
+            error_report("gmemu: the saved state has a BAR2 that is larger than local DRAM");
+            return -EINVAL;
+        }
+        gmemu_rebar_apply(s);
+        /* Maps it. */
+        pci_default_write_config(pdev, PCI_COMMAND, pci_get_word(pdev->config + PCI_COMMAND), 2);
+    }
 
     if (s->msix_pending >> GMEMU_NUM_VECTORS) {
         error_report("gmemu: the saved state has interrupts pending that the device does not have");
@@ -565,6 +673,7 @@ static const VMStateDescription gmemu_vmstate = {
     .name = "gmemu",
     .version_id = 1,
     .minimum_version_id = 1,
+    .pre_load = gmemu_pre_load,
     .post_load = gmemu_post_load,
     .fields = (const VMStateField[]) {
         VMSTATE_PCI_DEVICE(parent_obj, GmemuState),
@@ -631,11 +740,11 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
                              "power of two, e.g. dram=256M");
             return false;
         }
-        if (!memory_region_init_ram_nomigrate(&s->bar2, OBJECT(s), "gmemu-dram", s->dram_size,
+        if (!memory_region_init_ram_nomigrate(&s->dram, OBJECT(s), "gmemu-dram", s->dram_size,
                                               errp)) {
             return false;
         }
-        config.dram = memory_region_get_ram_ptr(&s->bar2);
+        config.dram = memory_region_get_ram_ptr(&s->dram);
     }
     /* Threads of the core inherit the mask, so that no signal hits them while young. */
     gmemu_block_signals(&signals);
@@ -692,10 +801,13 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
                      PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64, &s->bar0);
 
     if (s->coherent) {
+        memory_region_init(&s->bar2, OBJECT(s), "gmemu-dram-bar", s->dram_size);
+        memory_region_add_subregion(&s->bar2, 0, &s->dram);
+        gmemu_rebar_init(s);
         pci_register_bar(pdev, GMEMU_BAR_DRAM,
                          PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64 |
                          PCI_BASE_ADDRESS_MEM_PREFETCH, &s->bar2);
-        vmstate_register_ram(&s->bar2, DEVICE(s));
+        vmstate_register_ram(&s->dram, DEVICE(s));
     }
 
     /* Without bounce buffers address_space_map() gives RAM or nothing. */
@@ -732,7 +844,7 @@ static void gmemu_exit(PCIDevice *pdev)
     core = gmemu_mmio_shutdown(s);
     WITHOUT_BQL(gmemu_core_destroy(core));
     if (s->coherent) {
-        vmstate_unregister_ram(&s->bar2, DEVICE(s));
+        vmstate_unregister_ram(&s->dram, DEVICE(s));
     }
     qemu_bh_delete(s->msix_bh);
     msix_uninit_exclusive_bar(pdev);

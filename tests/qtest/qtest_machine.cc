@@ -278,6 +278,30 @@ void Machine::config_write(unsigned offset, uint32_t value, unsigned size)
     out(static_cast<uint16_t>(kConfigData + (offset & 3)), value, size);
 }
 
+/* In the host bridge: where the window is. */
+uint64_t Machine::extended_at(unsigned offset)
+{
+    constexpr uint64_t kWindow = 0xb0000000;
+    constexpr uint32_t kPciexbar = 0x60, kEnable = 1;
+
+    out(kConfigAddress, 0x80000000 | kPciexbar, 4);
+    out(kConfigData, static_cast<uint32_t>(kWindow) | kEnable, 4);
+    return kWindow + (kDevice << 15) + offset;
+}
+
+uint32_t Machine::extended_read(unsigned offset) { return static_cast<uint32_t>(read(extended_at(offset), 4)); }
+
+void Machine::extended_write(unsigned offset, uint32_t value) { write(extended_at(offset), value, 4); }
+
+unsigned Machine::find_extended_capability(unsigned id)
+{
+    unsigned at = 0x100;
+
+    while (at && (extended_read(at) & 0xffff) != id)
+        at = extended_read(at) >> 20;
+    return at;
+}
+
 unsigned Machine::find_capability(unsigned id)
 {
     for (unsigned at = config_read(kCapabilities, 1); at; at = config_read(at + 1, 1))

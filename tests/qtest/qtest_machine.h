@@ -43,6 +43,10 @@ public:
     /* PCI configuration space of the device. */
     uint32_t config_read(unsigned offset, unsigned size);
     void config_write(unsigned offset, uint32_t value, unsigned size);
+    /* The same beyond its first 256 bytes, by the memory window of q35. */
+    uint32_t extended_read(unsigned offset);
+    void extended_write(unsigned offset, uint32_t value);
+    unsigned find_extended_capability(unsigned id);
     /* Offset of a capability, 0 if there is none. */
     unsigned find_capability(unsigned id);
     uint64_t bar_size(unsigned bar); /* 0 if there is none */
@@ -67,6 +71,7 @@ public:
 
 private:
     std::string command(const std::string &line);
+    uint64_t extended_at(unsigned offset);
     void out(uint16_t port, uint32_t value, unsigned size);
     uint32_t in(uint16_t port, unsigned size);
 

@@ -16,6 +16,7 @@ using namespace gmemu::qtest;
 namespace {
 
 constexpr unsigned kCapPm = 0x01, kCapExpress = 0x10;
+constexpr unsigned kCapRebar = 0x15; /* extended */
 constexpr unsigned kDevCap = 4, kDevCtl = 8; /* in the express capability */
 constexpr uint32_t kDevCapFlr = 1u << 28;
 constexpr uint32_t kDevCtlFlr = 1u << 15;
@@ -291,10 +292,48 @@ TEST_CASE("coherent=on: local DRAM is BAR2", "[pci][dram]")
     CHECK(m.read(Machine::kBar2 + local, 8) == 0); /* cleared by a reset */
 }
 
+TEST_CASE("coherent=on: BAR2 is resizable", "[pci][dram]")
+{
+    constexpr uint64_t kAll = 64 << 20, kSmall = 2 << 20;
+    constexpr unsigned kCapability = 4, kControl = 8, kSizeShift = 8;
+    Machine m("gmemu,coherent=on,dram=64M");
+    const unsigned rebar = m.find_extended_capability(kCapRebar);
+    REQUIRE(rebar != 0);
+    CHECK(m.extended_read(rebar + kCapability) == 0x7f0); /* 1 MiB to 64 MiB */
+    CHECK(m.extended_read(rebar + kControl) == (6u << kSizeShift | 1u << 5 | GMEMU_BAR_DRAM));
+    m.enable();
+    m.write(Machine::kBar2 + kSmall - 8, 1, 8);
+    m.write(Machine::kBar2 + kSmall, 2, 8);
+
+    /* Not while it is in use, and not to what it cannot be. */
+    m.extended_write(rebar + kControl, 1u << kSizeShift);
+    CHECK(m.bar_size(GMEMU_BAR_DRAM) == kAll);
+    m.config_write(4, 0, 2);
+    m.extended_write(rebar + kControl, 7u << kSizeShift);
+    CHECK(m.extended_read(rebar + kControl) >> kSizeShift == 6);
+    CHECK(m.bar_size(GMEMU_BAR_DRAM) == kAll);
+
+    m.extended_write(rebar + kControl, 1u << kSizeShift);
+    CHECK(m.bar_size(GMEMU_BAR_DRAM) == kSmall);
+    m.enable();
+    CHECK(m.read(Machine::kBar2 + kSmall - 8, 8) == 1);
+    CHECK(m.read(Machine::kBar2 + kSmall, 8) != 2);
+    CHECK(m.reg64(GMEMU_REG_DRAM_SIZE) == kAll);
+    /* The device has all of it as before. */
+    CopyRing ring(m);
+    ring.push(GMEMU_COPY_OP_COPY, kSmall, kTarget, 8, GMEMU_COPY_SRC_LOCAL);
+    CHECK(ring.finish() == 0);
+    CHECK(m.read(kTarget, 8) == 2);
+
+    m.config_write(m.find_capability(kCapExpress) + kDevCtl, kDevCtlFlr, 2);
+    CHECK(m.bar_size(GMEMU_BAR_DRAM) == kAll);
+}
+
 TEST_CASE("coherent=off: there is no BAR2", "[pci][dram]")
 {
     Machine m;
     CHECK(m.bar_size(GMEMU_BAR_DRAM) == 0);
+    CHECK(m.find_extended_capability(kCapRebar) == 0);
 }
 
 TEST_CASE("reset while the copy engine works", "[reset]")

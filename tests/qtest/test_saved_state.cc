@@ -172,6 +172,26 @@ TEST_CASE("a running machine migrates", "[state]")
     check_local_dram(to, same);
 }
 
+TEST_CASE("a machine with a resized BAR2 migrates", "[state]")
+{
+    constexpr unsigned kCapRebar = 0x15, kControl = 8, kSizeShift = 8;
+    constexpr uint64_t kSmall = 1 << 20, kAt = Machine::kBar2 + kSmall; /* where one of 64 MiB cannot be */
+    const std::string device = "gmemu,dram=64M,coherent=on";
+    StateFile file;
+    Machine from(device);
+    const unsigned rebar = from.find_extended_capability(kCapRebar);
+
+    from.extended_write(rebar + kControl, 0u << kSizeShift);
+    from.enable();
+    from.config_write(0x10 + 4 * GMEMU_BAR_DRAM, static_cast<uint32_t>(kAt), 4);
+    from.write(kAt + 8, 0x1122334455667788, 8);
+    file.save(from);
+    Machine to(device, file.incoming());
+    wait_for_arrival(to);
+    CHECK(to.read(kAt + 8, 8) == 0x1122334455667788);
+    CHECK(to.bar_size(GMEMU_BAR_DRAM) == kSmall);
+}
+
 TEST_CASE("a device with other properties refuses the state and says which", "[state]")
 {
     StateFile file;
