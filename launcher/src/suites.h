@@ -25,6 +25,10 @@ std::vector<TestGroup> workload_suites(const Paths &paths, const TestOptions &op
 /* --full: installed, it works without the sources. */
 std::vector<TestGroup> install_suites(const Paths &paths);
 
+/* --full: the bugs of docs/labs.md. */
+std::vector<TestGroup> lab_suites(const Paths &paths);
+
+/* Does `gmemu run` keep its promises? */
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
