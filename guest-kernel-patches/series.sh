@@ -40,7 +40,8 @@ commit_files() {
 	done
 	((${#list[@]})) || die "series: '$message' names no file that is left: $*"
 	git -C "$tree" add -f -- "${list[@]}"
-	if [[ $body ]]; then message+=$'\n\n'$body; fi
+	# A mailing list has 75 columns, the file has a margin.
+	if [[ $body ]]; then message+=$'\n\n'$(fmt -w 72 <<<"$body"); fi
 	git_commit "$tree" "$message"
 }
 
