@@ -8,7 +8,7 @@
 #   kernel.sh debug     ... and the one with KASAN, lockdep, ...    kernel/debug
 #   kernel.sh module base|debug FILE.ko   build gmemu.ko for that kernel into FILE.ko
 #   kernel.sh config base|debug   only configure
-#   kernel.sh dir base|debug      print where a kernel is built
+#   kernel.sh dir base|debug|src  print where a kernel is built, or its source
 #   kernel.sh fresh base|debug    exit code 0 if that kernel needs no building
 #
 # A kernel directory is a complete kbuild output: vmlinux, modules, and what
