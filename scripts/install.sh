@@ -39,7 +39,8 @@ target=$destdir$prefix
 
 meson_setup() {
 	export CC=${CC:-ccache gcc} CXX=${CXX:-ccache g++}
-	meson setup --prefix "$prefix" --buildtype release -Dplugin=enabled -Dinstall_guest_tests=$tests "$@" "$BUILD" "$GMEMU_ROOT"
+	# Where Debian's linker looks. By itself Meson finds that only with dpkg-dev installed.
+	meson setup --prefix "$prefix" --libdir "lib/$(gcc -print-multiarch)" --buildtype release -Dplugin=enabled -Dinstall_guest_tests=$tests "$@" "$BUILD" "$GMEMU_ROOT"
 }
 
 compile() { ninja -C "$BUILD" -j"$GMEMU_JOBS" "$@" | ninja_progress; }

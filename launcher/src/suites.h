@@ -28,6 +28,8 @@ std::vector<TestGroup> install_suites(const Paths &paths);
 /* --full: the bugs of docs/labs.md. */
 std::vector<TestGroup> lab_suites(const Paths &paths);
 
+/* --full: the image of the Dockerfile, if there is what builds it. */
+std::vector<TestGroup> image_suites(const Paths &paths);
 /* Does `gmemu run` keep its promises? */
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */

@@ -52,6 +52,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(fuzz_suites(paths));
         append(lab_suites(paths));
         append(install_suites(paths));
+        append(image_suites(paths));
     }
     return groups;
 }
