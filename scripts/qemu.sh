@@ -7,7 +7,8 @@
 #   qemu.sh headers          configure as Debian does and generate the headers, to
 #                            compile the plugin for Debian's own QEMU     qemu/headers
 #   qemu.sh intree CORE.a    a small QEMU with the device linked in       qemu/build
-#   qemu.sh dir [src|headers|build]     print where it is
+#   qemu.sh fuzz CORE.a      the same as a fuzzer, with ASan and UBSan    qemu/fuzz
+#   qemu.sh dir [src|headers|build|fuzz]     print where it is
 #   qemu.sh fresh headers    exit code 0 if they need no making
 #
 # Paths are fixed, so that ccache hits; relinking takes seconds when only the
@@ -38,6 +39,12 @@ INTREE_OPTIONS=(
 	--enable-virtfs --enable-attr --enable-cap-ng
 	--disable-docs --disable-tools --disable-guest-agent
 	--disable-install-blobs --disable-download --disable-werror
+)
+
+# With sanitizers and coverage, by clang; the rest as above.
+FUZZ_OPTIONS=(
+	"${INTREE_OPTIONS[@]}"
+	--enable-fuzzing --enable-asan --enable-ubsan --cc='ccache clang-19' --cxx='ccache clang++-19'
 )
 
 fetch() {
@@ -80,7 +87,7 @@ run_configure() {
 	rm -rf "$out"
 	mkdir -p "$out"
 	cd "$out"
-	PATH=$SYSTEM_PATH CC='ccache gcc' CXX='ccache g++' "$SRC/configure" --python=/usr/bin/python3 "$@"
+	PATH=$SYSTEM_PATH "$SRC/configure" --python=/usr/bin/python3 --cc='ccache gcc' --cxx='ccache g++' "$@"
 }
 
 hash_words() { printf '%s\n' "$@" | sha256sum | cut -c1-32; }
@@ -154,27 +161,43 @@ plant() {
 	END
 }
 
-intree_stamp() { hash_words "$(cat "$SRC/.gmemu-version")" "${INTREE_OPTIONS[@]}"; }
+# What follows is for the two builds with the device in them, "build" and "fuzz".
+options_of() {
+	case $1 in
+	build) printf '%s\n' "${INTREE_OPTIONS[@]}" ;;
+	fuzz) printf '%s\n' "${FUZZ_OPTIONS[@]}" ;;
+	esac
+}
+program_of() { if [[ $1 == fuzz ]]; then echo qemu-fuzz-x86_64; else echo qemu-system-x86_64; fi; }
+prefix_of() { if [[ $1 == fuzz ]]; then echo "$DIR/fuzz-prefix"; else echo "$DIR/prefix"; fi; }
+
+configure_stamp() {
+	local options
+	mapfile -t options < <(options_of "$1")
+	hash_words "$(cat "$SRC/.gmemu-version")" "${options[@]}"
+}
 
 # All that decides what the finished program is.
-intree_inputs() {
-	hash_words "$(intree_stamp)" "$(declare -f plant)" "$(hash_of "$1" "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
+built_stamp() {
+	hash_words "$(configure_stamp "$1")" "$(declare -f plant)" \
+		"$(hash_of "$2" "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
 }
 
-intree_fresh() {
-	[[ -x $DIR/build/qemu-system-x86_64 && -f $DIR/build/.gmemu-built && -f $SRC/.gmemu-version ]] &&
-		[[ $(<"$DIR/build/.gmemu-built") == "$(intree_inputs "$1")" ]]
+built_fresh() {
+	[[ -x $DIR/$1/$(program_of "$1") && -f $DIR/$1/.gmemu-built && -f $SRC/.gmemu-version ]] &&
+		[[ $(<"$DIR/$1/.gmemu-built") == "$(built_stamp "$1" "$2")" ]]
 }
 
-configure_intree() {
+configure_device() {
+	local options
+	mapfile -t options < <(options_of "$1")
 	plant
-	run_configure "$DIR/build" "${INTREE_OPTIONS[@]}" \
-		--with-devices-x86_64=gmemu --prefix="$DIR/prefix"
+	run_configure "$DIR/$1" "${options[@]}" --with-devices-x86_64=gmemu --prefix="$(prefix_of "$1")"
 }
 
-ninja_intree() {
-	cd "$DIR/build"
-	ninja -j"$GMEMU_JOBS" qemu-system-x86_64 | ninja_progress
+ninja_device() {
+	cd "$DIR/$1"
+	ninja -j"$GMEMU_JOBS" "$(program_of "$1")" | ninja_progress
 }
 
 # Meson makes thin archives, which only name their members; this one travels.
@@ -190,24 +213,26 @@ copy_archive() {
 	if cmp -s "$to.new" "$to"; then rm "$to.new"; else mv "$to.new" "$to"; fi
 }
 
-intree() {
-	local core=$1 lib=$DIR/prefix/lib/libgmemu_core.a
+# with_device build|fuzz CORE.a
+with_device() {
+	local which=$1 core=$2 lib
+	lib=$(prefix_of "$which")/lib/libgmemu_core.a
 	[[ -f $core ]] || die "$core does not exist; it is the library meson builds as gmemu_core"
 	core=$(realpath "$core")
 	cache_lock qemu
 	mkdir -p "$(dirname "$lib")"
 	copy_archive "$core" "$lib"
-	if intree_fresh "$lib"; then return; fi
+	if built_fresh "$which" "$lib"; then return; fi
 	source_tree
-	if [[ ! -f $DIR/build/build.ninja || ! -f $DIR/build/.gmemu-stamp || $(<"$DIR/build/.gmemu-stamp") != "$(intree_stamp)" ]]; then
-		step "configuring QEMU with the device" "$GMEMU_LOGS/qemu-intree-configure.log" configure_intree
-		intree_stamp >"$DIR/build/.gmemu-stamp"
+	if [[ ! -f $DIR/$which/build.ninja || ! -f $DIR/$which/.gmemu-stamp || $(<"$DIR/$which/.gmemu-stamp") != "$(configure_stamp "$which")" ]]; then
+		step "configuring QEMU with the device" "$GMEMU_LOGS/qemu-$which-configure.log" configure_device "$which"
+		configure_stamp "$which" >"$DIR/$which/.gmemu-stamp"
 	fi
 	plant
-	[[ -f $DIR/build/qemu-system-x86_64 ]] || say "the first build of QEMU takes about 8 minutes on 2 cores"
-	rm -f "$DIR/build/.gmemu-built"
-	step "building QEMU with the device" "$GMEMU_LOGS/qemu-intree-build.log" ninja_intree
-	intree_inputs "$lib" >"$DIR/build/.gmemu-built"
+	[[ -f $DIR/$which/$(program_of "$which") ]] || say "the first build of QEMU takes about 8 minutes on 2 cores"
+	rm -f "$DIR/$which/.gmemu-built"
+	step "building QEMU with the device" "$GMEMU_LOGS/qemu-$which-build.log" ninja_device "$which"
+	built_stamp "$which" "$lib" >"$DIR/$which/.gmemu-built"
 }
 
 mkdir -p "$GMEMU_LOGS"
@@ -217,11 +242,12 @@ source)
 	source_tree
 	;;
 headers) headers ;;
-intree) intree "${2:?usage: qemu.sh intree CORE.a}" ;;
+intree) with_device build "${2:?usage: qemu.sh intree CORE.a}" ;;
+fuzz) with_device fuzz "${2:?usage: qemu.sh fuzz CORE.a}" ;;
 dir) echo "$DIR/${2:-build}" ;;
 fresh) headers_fresh ;;
 *)
-	sed -n '4,12s/^# \{0,1\}//p' "$0" >&2
+	sed -n '4,13s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

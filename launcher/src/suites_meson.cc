@@ -150,6 +150,11 @@ std::vector<TestGroup> sanitizer_suites(const Paths &paths)
                                   test.name = label + "/" + test.name;
                                   test.timeout_s *= 5;
                                   run_meson_test(test, report);
+                                  if (!test.name.ends_with("unit/unit"))
+                                      continue;
+                                  test.name = label + "/unit/a hundred snapshots";
+                                  test.command.push_back("a faulting kernel is saved and loaded a hundred times*");
+                                  run_meson_test(test, report);
                               }
                           }});
     }
@@ -158,22 +163,34 @@ std::vector<TestGroup> sanitizer_suites(const Paths &paths)
 
 std::vector<TestGroup> fuzz_suites(const Paths &paths)
 {
-    const std::string script = (paths.root / "tests/fuzz/libfuzzer.sh").string();
-    const std::string work = paths.build.string() + "-fuzz";
+    struct Fuzzer {
+        std::string name, script, what;
+        int build_s;
+    };
+    const std::filesystem::path scripts = paths.root / "tests/fuzz";
+    std::vector<TestGroup> groups;
 
-    return {{{"fuzz/core"}, [=](const auto &, TestReport &report) {
-                 report.begin("building the fuzz target; then a minute of libFuzzer");
-                 const auto start = std::chrono::steady_clock::now();
-                 Captured run = capture({script, work, "60"}, {.timeout_s = 900});
-                 TestResult result{.name = "fuzz/core"};
-                 result.seconds =
-                     std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-                 result.verdict = run.code == 0 && !run.timed_out ? Verdict::passed : Verdict::failed;
-                 if (run.code != 0)
-                     result.detail = "a finding, or the target does not build: see " + work;
-                 result.log = std::move(run.output);
-                 report.add(std::move(result));
-             }}};
+    for (const Fuzzer &fuzzer : {Fuzzer{"fuzz/core", "libfuzzer.sh", "the core for libFuzzer", 900},
+                                 Fuzzer{"fuzz/qemu", "generic.sh", "QEMU as its own generic fuzzer", 3600}}) {
+        const std::string work = paths.build.string() + "-" + std::filesystem::path(fuzzer.script).stem().string();
+
+        groups.push_back({{fuzzer.name}, [=](const auto &, TestReport &report) {
+                              report.begin(fmt::format("building {}; then a minute of it", fuzzer.what));
+                              const auto start = std::chrono::steady_clock::now();
+                              Captured run = capture({(scripts / fuzzer.script).string(), work, "60"},
+                                                     {.timeout_s = fuzzer.build_s});
+                              TestResult result{.name = fuzzer.name};
+                              result.seconds =
+                                  std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+                              result.verdict =
+                                  run.code == 0 && !run.timed_out ? Verdict::passed : Verdict::failed;
+                              if (run.code != 0)
+                                  result.detail = "a finding, or the target does not build: see " + work;
+                              result.log = std::move(run.output);
+                              report.add(std::move(result));
+                          }});
+    }
+    return groups;
 }
 
 } // namespace gmemu
