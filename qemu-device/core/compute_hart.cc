@@ -360,7 +360,7 @@ ComputeHart::Resolved ComputeHart::execute(Result &result)
         const hart::Stop stop = cpu.run();
         meter_.instructions.add(state.instret - instructions);
         meter_.accesses.add(state.accesses - accesses);
-        meter_.updates.add(1);
+        meter_.updated();
         client_.set_running(false);
         instret_ = state.instret;
 
@@ -414,7 +414,7 @@ ComputeHart::Resolved ComputeHart::blit(Result &result)
             return wanted;
         client_.set_running(true);
         const Resolved end = blit_page(result);
-        meter_.updates.add(1);
+        meter_.updated();
         client_.set_running(false);
         if (end != Resolved::kRetry)
             return end;

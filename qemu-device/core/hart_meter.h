@@ -43,28 +43,34 @@ public:
         uint64_t run_ns = 0;
         uint64_t stall_ns = 0;
     };
-    Times times() const
+    // Until @now, which is to be the time of the other counters as well.
+    Times times(uint64_t now) const
     {
         std::lock_guard lock(mutex_);
         Times times = times_;
-        add_time(clock_.now_ns(), times);
+        add_time(now, times);
         return times;
+    }
+
+    // By the hart: instructions and accesses are up to date.
+    void updated()
+    {
+        // An access misses at most once per page if nothing takes the translation away
+        // meanwhile. A fill may come before its access is made: hits never go back.
+        const uint64_t missed = fills.value();
+        const uint64_t made = accesses.value();
+        if (made > missed && made - missed > hits.value())
+            hits.set(made - missed);
+        updates.add(1);
     }
 
     OwnedCounter instructions;
     OwnedCounter accesses;  // data accesses made
     OwnedCounter misses;    // look-ups for them that missed in the L1 TLB
     OwnedCounter fills;     // misses after which the translation was there
+    OwnedCounter hits;
     OwnedCounter jobs;
     OwnedCounter updates;   // times at which the others were brought up to date
-
-    // An access misses at most once per page if nothing takes the translation away meanwhile.
-    uint64_t hits() const
-    {
-        const uint64_t missed = fills.value();
-        const uint64_t made = accesses.value();
-        return made > missed ? made - missed : 0;
-    }
 
 private:
     void add_time(uint64_t now, Times &times) const

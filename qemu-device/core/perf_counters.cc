@@ -105,13 +105,13 @@ PerfCounters::Sample PerfCounters::gather() const
     sample.time_ns = clock_.now_ns();
     for (const auto &hart : sources_.harts) {
         const HartMeter &meter = hart->meter();
-        const HartMeter::Times times = meter.times();
+        const HartMeter::Times times = meter.times(sample.time_ns);
         HartSet set{};
         set[GMEMU_PERF_INSTRUCTIONS] = meter.instructions.value();
         set[GMEMU_PERF_RUN_NS] = times.run_ns;
         set[GMEMU_PERF_STALL_NS] = times.stall_ns;
         set[GMEMU_PERF_JOBS] = meter.jobs.value();
-        set[GMEMU_PERF_L1_HITS] = meter.hits();
+        set[GMEMU_PERF_L1_HITS] = meter.hits.value();
         set[GMEMU_PERF_L1_MISSES] = meter.misses.value();
         set[GMEMU_PERF_L2_HITS] = hart->tlb().l2_hits.load(std::memory_order_relaxed);
         set[GMEMU_PERF_WALKS] = hart->tlb().walks.load(std::memory_order_relaxed);
@@ -138,16 +138,12 @@ PerfCounters::Sample PerfCounters::gather() const
 
 PerfCounters::Sample PerfCounters::since_base(Sample sample) const
 {
-    // Hits are a difference of two counters, which need not move together. A base may be below 0.
-    auto since = [](uint64_t now, uint64_t before) {
-        const uint64_t difference = now - before;
-        return static_cast<int64_t>(difference) > 0 ? difference : 0;
-    };
+    // A base may be below 0.
     for (unsigned i = 0; i < GMEMU_PERF_COUNTERS; i++)
-        sample.all[i] = since(sample.all[i], base_.all[i]);
+        sample.all[i] -= base_.all[i];
     for (size_t hart = 0; hart < sample.harts.size(); hart++)
         for (unsigned i = 0; i < GMEMU_PERF_HART_COUNTERS; i++)
-            sample.harts[hart][i] = since(sample.harts[hart][i], base_.harts[hart][i]);
+            sample.harts[hart][i] -= base_.harts[hart][i];
     return sample;
 }
 

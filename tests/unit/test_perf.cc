@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Performance counters: each counts what it says, and a frozen set belongs together.
+#include <array>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "client.h"
@@ -206,6 +208,10 @@ TEST_CASE("a frozen set stays while harts run, and nothing is lost to the next",
     CHECK(first >= 3 * hits);
     CHECK(first <= 3 * (hits + 2));
 
+    // The hart has run all the time, and time is that of the set.
+    freeze(m);
+    CHECK(counter(m, GMEMU_PERF_RUN_NS) - run == m.r64(GMEMU_REG_PERF_TIME) - time);
+
     // Read and clear: the parts add up to the whole.
     freeze(m, GMEMU_PERF_CTRL_RESET);
     uint64_t sum = counter(m, GMEMU_PERF_INSTRUCTIONS);
@@ -221,6 +227,51 @@ TEST_CASE("a frozen set stays while harts run, and nothing is lost to the next",
     freeze(m);
     CHECK(sum + counter(m, GMEMU_PERF_INSTRUCTIONS) == m.hart_read(0, GMEMU_H_INSTRET));
     CHECK(m.r32(GMEMU_REG_CHECK_COUNT) == 0);
+}
+
+TEST_CASE("no counter goes back while a hart misses in its TLB", "[perf]")
+{
+    // Two loads from each page in turn, without end: more pages than the L1 TLB has entries.
+    constexpr uint64_t pages = 4096;
+    rv::Code c;
+    c.lui(rv::t3, 1);
+    const size_t again = c.here();
+    c.addi(rv::t1, rv::a0, 0);
+    c.addi(rv::t2, rv::a1, 0);
+    const size_t loop = c.here();
+    c.ld(rv::t0, rv::t1, 0);
+    c.ld(rv::t0, rv::t1, 8);
+    c.add(rv::t1, rv::t1, rv::t3);
+    c.addi(rv::t2, rv::t2, -1);
+    c.bne(rv::t2, rv::zero, loop);
+    c.j(again);
+    Machine m;
+    m.create_context(1);
+    const uint64_t page = m.alloc();
+    for (uint64_t i = 0; i < pages; i++)
+        m.map(1, kData + i * kPage, page, kR);
+    m.load_code(1, kCode, c);
+    m.start(0, 1, kCode, kData, pages);
+
+    std::array<uint64_t, GMEMU_PERF_COUNTERS> last{};
+    auto look = [&] {
+        for (unsigned n = 0; n < GMEMU_PERF_COUNTERS; n++) {
+            const uint64_t now = counter(m, n);
+            INFO(gmemu::PerfCounters::name(n));
+            CHECK(now >= last[n]);
+            last[n] = now;
+        }
+    };
+    for (int i = 0; i < 50; i++) {
+        freeze(m);
+        look();
+        m.w32(GMEMU_REG_PERF_CTRL, 0);
+        look();
+        m.no_fault_for(std::chrono::milliseconds(1));
+        look();
+    }
+    CHECK(last[GMEMU_PERF_L1_HITS] > 0);
+    CHECK(last[GMEMU_PERF_L1_MISSES] > 0);
 }
 
 TEST_CASE("a reset of the device sets the counters to 0", "[perf]")
