@@ -105,6 +105,19 @@ static int gmemu_debugfs_access(struct seq_file *m, void *unused)
 	return 0;
 }
 
+static int gmemu_debugfs_counters(struct seq_file *m, void *unused)
+{
+	struct gmemu_device *gdev = gmemu_of(m);
+	int idx, ret;
+
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
+	gmemu_perf_show(gdev, m);
+	gmemu_exit(gdev, idx);
+	return 0;
+}
+
 static int gmemu_threshold_get(void *data, u64 *value)
 {
 	struct gmemu_device *gdev = data;
@@ -134,6 +147,7 @@ static const struct drm_debugfs_info gmemu_debugfs_files[] = {
 	{ "check", gmemu_debugfs_check },
 	{ "contexts", gmemu_debugfs_contexts },
 	{ "access", gmemu_debugfs_access },
+	{ "counters", gmemu_debugfs_counters },
 };
 
 /**

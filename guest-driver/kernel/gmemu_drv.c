@@ -372,6 +372,7 @@ static const struct drm_ioctl_desc gmemu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(GMEMU_QUEUE_ERROR, gmemu_queue_error_ioctl, 0),
 	DRM_IOCTL_DEF_DRV(GMEMU_WAIT, gmemu_wait_ioctl, 0),
 	DRM_IOCTL_DEF_DRV(GMEMU_STATS, gmemu_stats_ioctl, 0),
+	DRM_IOCTL_DEF_DRV(GMEMU_GET_COUNTERS, gmemu_get_counters_ioctl, 0),
 };
 
 static const struct file_operations gmemu_fops = {
@@ -593,6 +594,7 @@ static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	lockdep_set_class(&gdev->queues.xa_lock, &gmemu_queues_lock_key);
 	INIT_LIST_HEAD(&gdev->files);
 	mutex_init(&gdev->files_lock);
+	gmemu_perf_init(gdev);
 	INIT_WORK(&gdev->lost_work, gmemu_lost_work);
 
 	gdev->dummy = gmemu_dummy_page(gdev);

@@ -12,6 +12,7 @@
  *   gmemu_copy.c     copy engine: the functions GMEM calls
  *   gmemu_fault.c    fault rings
  *   gmemu_access.c   access counters
+ *   gmemu_perf.c     performance counters
  *   gmemu_svm.c      all calls into GMEM
  *   gmemu_ctx.c      contexts: a process's address space on the device
  *   gmemu_queue.c    user-mode queues and their doorbells
@@ -25,7 +26,8 @@
  *   gmemu_context.svm_lock   faults against the end of a context
  *   (mmap_lock and the locks of GMEM)
  *   gmemu_pmap.grow_lock     adding page-table pages
- *   gmemu_mbox.lock, gmemu_copy.lock, gmemu_inval.lock, gmemu_access.lock
+ *   gmemu_mbox.lock, gmemu_copy.lock, gmemu_inval.lock, gmemu_access.lock,
+ *   gmemu_device.perf_lock
  * mmap_lock is taken inside gmemu_file.lock, so mmap() and the doorbell's page
  * fault handler take neither gmemu_file.lock nor svm_lock.
  */
@@ -263,6 +265,8 @@ struct gmemu_counters {
  * @faults: The two fault rings.
  * @batch: Scratch of the replayable ring's interrupt thread.
  * @access: Access counters.
+ * @perf_lock: Protects the registers of the performance counters, of which a set is
+ *	frozen and read.
  * @mbox: Firmware mailbox.
  * @inval: Invalidation unit.
  * @copy: Copy engine.
@@ -313,6 +317,7 @@ struct gmemu_device {
 	struct gmemu_fault_ring faults[2];
 	struct gmemu_fault_batch *batch;
 	struct gmemu_access access;
+	struct mutex perf_lock; /* see above */
 	struct gmemu_mbox mbox;
 	struct gmemu_inval inval;
 	struct gmemu_copy *copy;
@@ -515,6 +520,11 @@ void gmemu_access_fini(struct gmemu_device *gdev);
 int gmemu_access_set(struct gmemu_device *gdev, u32 threshold);
 void gmemu_access_forget(struct gmemu_device *gdev, u32 ctx);
 irqreturn_t gmemu_access_thread(int irq, void *data);
+
+/* gmemu_perf.c */
+void gmemu_perf_init(struct gmemu_device *gdev);
+void gmemu_perf_show(struct gmemu_device *gdev, struct seq_file *m);
+int gmemu_get_counters_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 
 /* gmemu_svm.c */
 bool gmemu_svm_enabled(void);

@@ -9,14 +9,7 @@ namespace gmemu {
 
 namespace {
 
-constexpr const char *kNames[] = {
-    "instructions",    "run_ns",          "stall_ns",       "jobs",          "l1_hits",
-    "l1_misses",       "l2_hits",         "walks",          "packets",       "replays",
-    "cancels",         "invalidations",   "dma_read_bytes", "dma_write_bytes", "interrupts",
-    "faults_dropped",  "faults_pte",      "faults_pde",     "faults_ctx",    "faults_va_limit",
-    "faults_ro",       "faults_wo",       "faults_nx",      "faults_atomic", "faults_reserved",
-    "faults_aperture", "faults_poison",
-};
+constexpr const char *kNames[] = GMEMU_PERF_NAMES;
 static_assert(std::size(kNames) == GMEMU_PERF_COUNTERS);
 static_assert(GMEMU_PERF_FAULTS(GMEMU_PERF_FAULT_TYPES) == GMEMU_PERF_COUNTERS);
 static_assert(GMEMU_FAULT_POISON + 1 == GMEMU_PERF_FAULT_TYPES, "a counter for each type of fault");

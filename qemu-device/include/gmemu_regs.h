@@ -753,6 +753,15 @@ enum gmemu_perf_counter {
 #define GMEMU_PERF_FAULT_TYPES 11u
 #define GMEMU_PERF_COUNTERS 27u
 
+/* What programs call them: an initialiser of strings, for an array of GMEMU_PERF_COUNTERS. */
+#define GMEMU_PERF_NAMES { \
+	"instructions", "run_ns", "stall_ns", "jobs", "l1_hits", "l1_misses", "l2_hits", "walks", \
+	"packets", "replays", "cancels", "invalidations", "dma_read_bytes", "dma_write_bytes", \
+	"interrupts", "faults_dropped", \
+	"faults_pte", "faults_pde", "faults_ctx", "faults_va_limit", "faults_ro", "faults_wo", \
+	"faults_nx", "faults_atomic", "faults_reserved", "faults_aperture", "faults_poison", \
+}
+
 /* ------------------------------------------------------- queues and AQL -- */
 
 /*

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <new>
 
 #include <dirent.h>
@@ -230,6 +231,45 @@ int gmemu_get_stats(struct gmemu_device *device, struct gmemu_stats *stats)
     stats->pages_resident = now.pages_resident;
     stats->fault_ns = now.fault_ns;
     return 0;
+}
+
+int gmemu_get_counters(struct gmemu_device *device, uint32_t hart, struct gmemu_counters *counters)
+{
+    gmemu_counters out{};
+    drm_gmemu_get_counters args{};
+
+    static_assert(GMEMU_ALL_HARTS == DRM_GMEMU_ALL_HARTS);
+    args.hart = hart;
+    args.count = GMEMU_COUNTERS_MAX;
+    args.values = reinterpret_cast<uintptr_t>(out.values);
+    const int ret = gmemu_lib::device_ioctl(*device, DRM_IOCTL_GMEMU_GET_COUNTERS, &args);
+    switch (ret) {
+    case 0:
+        break;
+    case -EINVAL:
+        /* DRM's answer to a call it does not know, too. */
+        if (hart == GMEMU_ALL_HARTS || hart < device->info.cores)
+            return fail(-EOPNOTSUPP, "the driver is older than the performance counters: use one of this build");
+        return fail(ret, "there is no hart %u: the device has %u", hart, device->info.cores);
+    case -EOPNOTSUPP:
+        return fail(ret, "the device has no performance counters");
+    case -ENODEV:
+        return gmemu_lib::fail_no_device(*device);
+    default:
+        return fail(ret, "cannot read the performance counters: %s", strerror(-ret));
+    }
+    out.time_ns = args.time_ns;
+    out.since_ns = args.since_ns;
+    out.count = std::min(args.count, GMEMU_COUNTERS_MAX);
+    *counters = out;
+    return 0;
+}
+
+const char *gmemu_counter_name(uint32_t counter)
+{
+    static constexpr const char *names[] = GMEMU_PERF_NAMES;
+
+    return counter < std::size(names) ? names[counter] : nullptr;
 }
 
 } // extern "C"

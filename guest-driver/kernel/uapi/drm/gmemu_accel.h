@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 #define GMEMU_UAPI_VERSION_MAJOR 1
-#define GMEMU_UAPI_VERSION_MINOR 1
+#define GMEMU_UAPI_VERSION_MINOR 2
 
 #define DRM_GMEMU_QUERY 0x00
 #define DRM_GMEMU_CTX_CREATE 0x01
@@ -32,6 +32,7 @@ extern "C" {
 #define DRM_GMEMU_QUEUE_ERROR 0x05
 #define DRM_GMEMU_WAIT 0x06
 #define DRM_GMEMU_STATS 0x07
+#define DRM_GMEMU_GET_COUNTERS 0x08
 
 /**
  * struct drm_gmemu_query - what the device and the kernel can do
@@ -171,6 +172,37 @@ struct drm_gmemu_stats {
 	__u64 reserved[6];
 };
 
+#define DRM_GMEMU_ALL_HARTS 0xffffffff
+
+/**
+ * struct drm_gmemu_get_counters - performance counters of the device, since 1.2
+ * @flags: must be 0
+ * @hart: whose: a compute hart, or DRM_GMEMU_ALL_HARTS for all counters of the device
+ * @count: in: how many values there is room for; out: how many there are, of which no
+ *	more than there is room for are written
+ * @pad: must be 0
+ * @values: address of __u64[count], indexed by enum gmemu_perf_counter; may be 0 if
+ *	@count is
+ * @time_ns: out, GMEMU_REG_TIMESTAMP when they had these values
+ * @since_ns: out, GMEMU_REG_TIMESTAMP when all were 0: each reset of the device begins anew
+ *
+ * They are of the device, not of the caller: other processes are in them. The values of one
+ * call belong together. Those with the same @since_ns never go back. A hart has the first
+ * GMEMU_PERF_HART_COUNTERS only.
+ *
+ * Errors: EINVAL: @flags, @pad, or no such hart; EFAULT; EOPNOTSUPP: the device has no
+ * counters; ENODEV: device lost.
+ */
+struct drm_gmemu_get_counters {
+	__u32 flags;
+	__u32 hart;
+	__u32 count;
+	__u32 pad;
+	__u64 values;
+	__u64 time_ns;
+	__u64 since_ns;
+};
+
 #define DRM_IOCTL_GMEMU_QUERY \
 	DRM_IOR(DRM_COMMAND_BASE + DRM_GMEMU_QUERY, struct drm_gmemu_query)
 #define DRM_IOCTL_GMEMU_CTX_CREATE \
@@ -187,6 +219,8 @@ struct drm_gmemu_stats {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_GMEMU_WAIT, struct drm_gmemu_wait)
 #define DRM_IOCTL_GMEMU_STATS \
 	DRM_IOR(DRM_COMMAND_BASE + DRM_GMEMU_STATS, struct drm_gmemu_stats)
+#define DRM_IOCTL_GMEMU_GET_COUNTERS \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_GMEMU_GET_COUNTERS, struct drm_gmemu_get_counters)
 
 #if defined(__cplusplus)
 }

@@ -270,6 +270,31 @@ struct gmemu_stats {
 
 GMEMU_API int gmemu_get_stats(struct gmemu_device *device, struct gmemu_stats *stats);
 
+/*
+ * Performance counters of the device: what all processes together did with it. Their numbers
+ * are those of enum gmemu_perf_counter in gmemu_regs.h, where each is explained.
+ */
+#define GMEMU_COUNTERS_MAX 64u
+#define GMEMU_ALL_HARTS UINT32_MAX
+
+struct gmemu_counters {
+    uint64_t time_ns;  /* device time when they had these values */
+    uint64_t since_ns; /* device time when all were 0; a reset of the device begins anew */
+    uint32_t count;    /* how many values there are */
+    uint32_t reserved;
+    uint64_t values[GMEMU_COUNTERS_MAX];
+};
+
+/*
+ * hart: GMEMU_ALL_HARTS, or one whose own counters (the first GMEMU_PERF_HART_COUNTERS) are
+ * wanted. Those of one call belong together, and with the same since_ns none goes back.
+ * Errors: -EINVAL: there is no such hart; -EOPNOTSUPP: the device has no counters, or the
+ * driver is of before; -ENODEV.
+ */
+GMEMU_API int gmemu_get_counters(struct gmemu_device *device, uint32_t hart, struct gmemu_counters *counters);
+/* The name of a counter, "instructions" for example; NULL: this library knows none of the number. */
+GMEMU_API const char *gmemu_counter_name(uint32_t counter);
+
 #ifdef __cplusplus
 }
 #endif

@@ -82,6 +82,13 @@ public:
         check(gmemu_get_stats(get(), &stats));
         return stats;
     }
+    /* Those of the device, or of one hart; see gmemu_get_counters(). */
+    gmemu_counters counters(uint32_t hart = GMEMU_ALL_HARTS) const
+    {
+        gmemu_counters counters{};
+        check(gmemu_get_counters(get(), hart, &counters));
+        return counters;
+    }
 
 private:
     detail::Owner<gmemu_device, gmemu_close> device_;
