@@ -87,7 +87,8 @@ enum gm_ret {
  *	mode does not require a cache-coherent link between the CPU and device.
  * @GM_MMU_MODE_REPLICATE: Maintain a coherent page table that replicates
  *	physical mapping entries whenever a physical mapping is installed inside
- *	the address space. gm_as_attach() answers GM_RET_INVALID for now.
+ *	the address space, so that the device seldom has to fault. Memory stays
+ *	where it is, the device uses it over the bus.
  */
 enum gm_mmu_mode {
 	GM_MMU_MODE_SHARE,
@@ -356,6 +357,8 @@ struct gm_dev {
  * @tlb_flushes: Calls to tlb_invl() and tlb_invl_coalesced().
  * @thrash: Times a range was found to bounce and left in system memory.
  * @pages_prefetched: Pages brought to the device because hmadvise() asked.
+ * @pages_replicated: Page-table entries made because the CPU had made one, see
+ *	GM_MMU_MODE_REPLICATE.
  */
 struct gm_stats {
 	u64 faults;
@@ -377,6 +380,7 @@ struct gm_stats {
 	u64 tlb_flushes;
 	u64 thrash;
 	u64 pages_prefetched;
+	u64 pages_replicated;
 };
 
 #define GM_STATS_NR	(sizeof(struct gm_stats) / sizeof(u64))
@@ -403,6 +407,21 @@ struct gm_context {
 	/* private: */
 	struct xarray blocks;	/* struct gm_block by va >> PMD_SHIFT; as->map_lock */
 	atomic64_t stats[GM_STATS_NR];
+};
+
+#define GM_PENDING_RANGES	8
+
+/**
+ * struct gm_pending - ranges that something is still to be done for
+ * @nr: How many.
+ * @range: The ranges: disjoint, in no order.
+ */
+struct gm_pending {
+	unsigned int nr;
+	struct {
+		unsigned long start;
+		unsigned long end;
+	} range[GM_PENDING_RANGES];
 };
 
 /**
@@ -435,6 +454,10 @@ struct gm_as {
 	struct delayed_work thrash_work;
 	spinlock_t range_lock;		/* ranges */
 	struct rb_root_cached ranges;	/* struct gm_range */
+	unsigned int nr_replicas;	/* contexts that replicate; map_lock */
+	spinlock_t pending_lock;	/* pending; inside page-table locks */
+	struct gm_pending pending;	/* what the replicas have not got yet */
+	struct work_struct replicate_work;
 };
 
 /**
@@ -583,6 +606,25 @@ void gm_context_stats(struct gm_context *ctx, struct gm_stats *stats);
 int gm_proc_show(struct seq_file *m, struct task_struct *task);
 void gm_range_mremap(struct mm_struct *mm, unsigned long old,
 		     unsigned long new, unsigned long len);
+void gm_replicate_note(struct mm_struct *mm, unsigned long start,
+		       unsigned long end);
+
+/* Is there a context anywhere that has to know of new page-table entries? */
+DECLARE_STATIC_KEY_FALSE(gm_replicas_exist);
+
+/**
+ * gm_pte_installed - the CPU has a new page-table entry
+ * @mm: The process's memory.
+ * @addr: An address that it is for.
+ *
+ * Context: Any in which a spinlock may be taken, under a page-table lock too.
+ */
+static inline void gm_pte_installed(struct mm_struct *mm, unsigned long addr)
+{
+	if (static_branch_unlikely(&gm_replicas_exist) &&
+	    READ_ONCE(mm->gm_as))
+		gm_replicate_note(mm, addr, addr + 1);
+}
 
 /**
  * gm_move_vma - advice about memory moves with it
@@ -594,8 +636,12 @@ void gm_range_mremap(struct mm_struct *mm, unsigned long old,
 static inline void gm_move_vma(struct mm_struct *mm, unsigned long old,
 			       unsigned long new, unsigned long len)
 {
-	if (gmem_is_enabled() && mm->gm_as)
-		gm_range_mremap(mm, old, new, len);
+	if (!gmem_is_enabled() || !mm->gm_as)
+		return;
+	gm_range_mremap(mm, old, new, len);
+	/* Looked at when it has moved: that takes mmap_lock. */
+	if (static_branch_unlikely(&gm_replicas_exist))
+		gm_replicate_note(mm, new, new + len);
 }
 
 #else /* !CONFIG_GMEM */
@@ -689,6 +735,10 @@ static inline void gm_context_stats(struct gm_context *ctx,
 
 static inline void gm_move_vma(struct mm_struct *mm, unsigned long old,
 			       unsigned long new, unsigned long len)
+{
+}
+
+static inline void gm_pte_installed(struct mm_struct *mm, unsigned long addr)
 {
 }
 

@@ -7,7 +7,7 @@
 
 #include "internal.h"
 
-/* Protects mm_struct.gm_as and gm_as.next of every process. */
+/* Protects mm_struct.gm_as and gm_as.next of every process. Taken under page-table locks. */
 static DEFINE_SPINLOCK(gm_as_list_lock);
 
 void gm_as_put(struct gm_as *as)
@@ -71,6 +71,27 @@ struct gm_as *gm_as_find(struct mm_struct *mm, unsigned long addr,
 	}
 	spin_unlock(&gm_as_list_lock);
 	return as;
+}
+
+/**
+ * gm_as_for_each - do something for the address spaces that a range is in
+ * @mm: The process's memory.
+ * @start: First address.
+ * @end: One past the last.
+ * @fn: What to do. Called with a spinlock held, that of the list.
+ */
+void gm_as_for_each(struct mm_struct *mm, unsigned long start,
+		    unsigned long end,
+		    void (*fn)(struct gm_as *as, unsigned long start,
+			       unsigned long end))
+{
+	struct gm_as *as;
+
+	spin_lock(&gm_as_list_lock);
+	for (as = mm->gm_as; as; as = as->next)
+		if (start < as->end_va && as->start_va < end)
+			fn(as, start, end);
+	spin_unlock(&gm_as_list_lock);
 }
 
 /* After bouncing, memory is mapped remotely only for a while. */
@@ -155,6 +176,8 @@ int gm_as_create(unsigned long begin, unsigned long end, struct gm_as **new_as)
 	spin_lock_init(&as->lock);
 	spin_lock_init(&as->range_lock);
 	as->ranges = RB_ROOT_CACHED;
+	spin_lock_init(&as->pending_lock);
+	INIT_WORK(&as->replicate_work, gm_replicate_work);
 	mutex_init(&as->map_lock);
 	init_rwsem(&as->use_lock);
 	refcount_set(&as->ref, 1);
@@ -206,6 +229,8 @@ static void gm_context_detach(struct gm_context *ctx)
 
 	dev->mmu->pmap_destroy(ctx->pmap);
 	xa_destroy(&ctx->blocks);
+	if (ctx->mode == GM_MMU_MODE_REPLICATE)
+		static_branch_dec(&gm_replicas_exist);
 }
 
 /**
@@ -244,7 +269,9 @@ int gm_as_destroy(struct gm_as *as)
 	mutex_lock(&as->map_lock);
 	as->dead = true;
 	mutex_unlock(&as->map_lock);
+	/* Nobody queues them any more: it is dead, and not in the list. */
 	cancel_delayed_work_sync(&as->thrash_work);
+	cancel_work_sync(&as->replicate_work);
 
 	/* Wait for the faults that run; others find it dead. */
 	down_write(&as->use_lock);
@@ -274,7 +301,7 @@ EXPORT_SYMBOL_GPL(gm_as_destroy);
  * gm_as_attach - attach a device to an address space
  * @as: The address space.
  * @dev: The device; once per address space.
- * @mode: How to share; only GM_MMU_MODE_COHERENT_EXCLUSIVE for now.
+ * @mode: How to share; not GM_MMU_MODE_SHARE for now.
  * @activate: Make it the device's current context, for a device that has one at
  *	a time. Calls gm_mmu.context_switch() if there is one.
  * @out_ctx: Out: the context. gm_context.pmap is what pmap_create() made.
@@ -294,7 +321,8 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 	if (!gmem_is_enabled())
 		return GM_RET_DISABLED;
 	if (!as || !dev || !out_ctx || gm_dev_is_peer(dev) ||
-	    mode != GM_MMU_MODE_COHERENT_EXCLUSIVE)
+	    (mode != GM_MMU_MODE_COHERENT_EXCLUSIVE &&
+	     mode != GM_MMU_MODE_REPLICATE))
 		return GM_RET_INVALID;
 
 	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
@@ -304,6 +332,10 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 	ctx->dev = dev;
 	ctx->mode = mode;
 	xa_init(&ctx->blocks);
+
+	/* First: what the CPU has by now is looked at once it is attached. */
+	if (mode == GM_MMU_MODE_REPLICATE)
+		static_branch_inc(&gm_replicas_exist);
 
 	down_write(&as->use_lock);
 	ret = GM_RET_KILLED;
@@ -332,6 +364,11 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 	spin_lock(&as->lock);
 	list_add_tail(&ctx->gm_as_link, &as->gm_ctx_list);
 	spin_unlock(&as->lock);
+	if (mode == GM_MMU_MODE_REPLICATE) {
+		WRITE_ONCE(as->nr_replicas, as->nr_replicas + 1);
+		if (!as->dead)
+			gm_replicate_range(as, as->start_va, as->end_va);
+	}
 	mutex_unlock(&as->map_lock);
 	up_write(&as->use_lock);
 
@@ -343,6 +380,8 @@ err_destroy:
 	dev->mmu->pmap_destroy(ctx->pmap);
 err_unlock:
 	up_write(&as->use_lock);
+	if (mode == GM_MMU_MODE_REPLICATE)
+		static_branch_dec(&gm_replicas_exist);
 	kfree(ctx);
 	return ret;
 }

@@ -86,7 +86,7 @@ static int __init gmem_init(void)
 		return -ENOMEM;
 	}
 
-	if (gm_prefetch_init() || gm_evict_init()) {
+	if (gm_prefetch_init() || gm_evict_init() || gm_replicate_init()) {
 		mempool_destroy(gm_migration_pool);
 		kmem_cache_destroy(gm_migration_cache);
 		return -ENOMEM;

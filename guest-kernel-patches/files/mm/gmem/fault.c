@@ -30,7 +30,7 @@ static bool gm_access_writes(unsigned int access, struct vm_area_struct *vma)
 }
 
 /* May the device do this at all? */
-static int gm_check_vma(struct vm_area_struct *vma, unsigned int access)
+int gm_check_vma(struct vm_area_struct *vma, unsigned int access)
 {
 	vm_flags_t need = VM_READ;
 
@@ -76,7 +76,7 @@ static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
 	if (block && !as->dead && test_bit(i, block->mapped)) {
 		ok = test_bit(i, block->write) || access == GM_ACCESS_READ ||
 		     access == GM_ACCESS_PREFETCH;
-		if (hint == GM_FAULT_HINT_MARK_HOT)
+		if (hint == GM_FAULT_HINT_MARK_HOT && gm_context_migrates(ctx))
 			ok &= test_bit(i, block->local);
 	}
 	mutex_unlock(&as->map_lock);
@@ -178,6 +178,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 		fault->migrate = false;
 	window = gm_policy_window(block->local, bounds, index,
 				  hot || fault->whole ||
+				  !gm_context_migrates(ctx) ||
 				  (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
 	mutex_unlock(&as->map_lock);
@@ -242,7 +243,8 @@ bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 		.access = GM_ACCESS_PREFETCH,
 		.hint = hot ? GM_FAULT_HINT_MARK_HOT : GM_FAULT_HINT_NONE,
 		.whole = true,
-		.migrate = gm_dev_has_memory(ctx->dev),
+		.migrate = gm_context_migrates(ctx) &&
+			   gm_dev_has_memory(ctx->dev),
 	};
 	struct vm_area_struct *vma;
 
@@ -293,7 +295,8 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		vma = vma_lookup(mm, addr);
 		ret = vma ? gm_check_vma(vma, access) : GM_RET_NO_MAPPING;
 		if (!ret) {
-			fault.migrate = gm_dev_has_memory(ctx->dev) &&
+			fault.migrate = gm_context_migrates(ctx) &&
+					gm_dev_has_memory(ctx->dev) &&
 					gm_vma_can_migrate(vma) &&
 					hint != GM_FAULT_HINT_MAP_REMOTE &&
 					migrations < GM_MIGRATE_TRIES;

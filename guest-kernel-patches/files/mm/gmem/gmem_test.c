@@ -596,6 +596,83 @@ static void ranges_agree_with_an_array(struct kunit *test)
 	gm_range_forget(as, 0, ULONG_MAX);
 }
 
+/* What replicas have not got yet */
+
+static bool pending(const struct gm_pending *p, unsigned long addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->nr; i++)
+		if (addr >= p->range[i].start && addr < p->range[i].end)
+			return true;
+	return false;
+}
+
+static void pending_joins_what_touches(struct kunit *test)
+{
+	struct gm_pending p = {};
+
+	gm_pending_add(&p, SZ_4M, SZ_8M);
+	gm_pending_add(&p, SZ_1M, SZ_2M);
+	KUNIT_EXPECT_EQ(test, 2, p.nr);
+	KUNIT_EXPECT_FALSE(test, pending(&p, SZ_2M));
+	/* Closes the gap. */
+	gm_pending_add(&p, SZ_2M, SZ_4M);
+	KUNIT_EXPECT_EQ(test, 1, p.nr);
+	KUNIT_EXPECT_EQ(test, SZ_1M, p.range[0].start);
+	KUNIT_EXPECT_EQ(test, SZ_8M, p.range[0].end);
+	gm_pending_add(&p, SZ_2M, SZ_4M);
+	KUNIT_EXPECT_EQ(test, 1, p.nr);
+}
+
+static void pending_joins_neighbours_when_full(struct kunit *test)
+{
+	struct gm_pending p = {};
+	unsigned long i;
+
+	for (i = 0; i < GM_PENDING_RANGES; i++)
+		gm_pending_add(&p, i * SZ_1G, i * SZ_1G + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, GM_PENDING_RANGES, p.nr);
+	gm_pending_add(&p, SZ_1G + SZ_4M, SZ_1G + SZ_8M);
+	KUNIT_EXPECT_EQ(test, GM_PENDING_RANGES, p.nr);
+	KUNIT_EXPECT_TRUE(test, pending(&p, SZ_1G));
+	KUNIT_EXPECT_TRUE(test, pending(&p, SZ_1G + SZ_4M));
+	KUNIT_EXPECT_FALSE(test, pending(&p, SZ_1G + SZ_8M));
+	KUNIT_EXPECT_FALSE(test, pending(&p, SZ_1G - 1));
+}
+
+/* Nothing may get lost, however the ranges come. */
+static void pending_forgets_nothing(struct kunit *test)
+{
+	DECLARE_BITMAP(noted, 256) = {};
+	struct gm_pending p = {};
+	struct rnd_state rnd;
+	unsigned int round, i, j;
+
+	prandom_seed_state(&rnd, 2);
+	for (round = 0; round < 2000; round++) {
+		unsigned int first = prandom_u32_state(&rnd) % 256;
+		unsigned int nr = 1 + prandom_u32_state(&rnd) % 3;
+
+		if (!(round % 50)) {
+			p.nr = 0;
+			bitmap_zero(noted, 256);
+		}
+		nr = min(nr, 256 - first);
+		bitmap_set(noted, first, nr);
+		gm_pending_add(&p, first * PAGE_SIZE, (first + nr) * PAGE_SIZE);
+		for_each_set_bit(i, noted, 256)
+			KUNIT_ASSERT_TRUE(test, pending(&p, i * PAGE_SIZE));
+		for (i = 0; i < p.nr; i++)
+			for (j = 0; j < i; j++)
+				KUNIT_ASSERT_TRUE(test,
+						  p.range[i].end <
+						  p.range[j].start ||
+						  p.range[j].end <
+						  p.range[i].start);
+	}
+}
+
 static struct kunit_case gmem_cases[] = {
 	KUNIT_CASE(ret_is_one_convention),
 	KUNIT_CASE(mark_hot_is_not_no_hint),
@@ -618,6 +695,9 @@ static struct kunit_case gmem_cases[] = {
 	KUNIT_CASE(ranges_split_and_merge),
 	KUNIT_CASE(ranges_are_forgotten),
 	KUNIT_CASE(ranges_agree_with_an_array),
+	KUNIT_CASE(pending_joins_what_touches),
+	KUNIT_CASE(pending_joins_neighbours_when_full),
+	KUNIT_CASE(pending_forgets_nothing),
 	{}
 };
 

@@ -13,6 +13,9 @@
  *	gm_as_list_lock		mm->gm_as
  *	gm_as.range_lock	what hmadvise() said of ranges
  *	gm_page_lock		which page of device memory belongs to whom
+ *	gm_as.pending_lock	what the replicas have not got yet
+ *
+ * gm_as_list_lock and gm_as.pending_lock may be taken under a page-table lock.
  */
 #ifndef _MM_GMEM_INTERNAL_H
 #define _MM_GMEM_INTERNAL_H
@@ -203,6 +206,12 @@ struct gm_window {
 #define gm_count(ctx, what, n)						\
 	atomic64_add(n, &(ctx)->stats[offsetof(struct gm_stats, what) / sizeof(u64)])
 
+/* Does the content of memory go to the device with this context? */
+static inline bool gm_context_migrates(const struct gm_context *ctx)
+{
+	return ctx->mode == GM_MMU_MODE_COHERENT_EXCLUSIVE;
+}
+
 static inline unsigned int gm_block_index(unsigned long va)
 {
 	return (va & ~GM_BLOCK_MASK) >> PAGE_SHIFT;
@@ -272,6 +281,7 @@ void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			 struct vm_area_struct *vma, unsigned long start);
 
 /* fault.c */
+int gm_check_vma(struct vm_area_struct *vma, unsigned int access);
 bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 		       unsigned long *addr, unsigned long end, bool hot,
 		       unsigned int *moved);
@@ -295,6 +305,17 @@ void gm_count_mapped(struct gm_context *ctx, unsigned long start,
 		     unsigned long *remote);
 void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 		    unsigned long end);
+int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
+		   struct gm_block *block, unsigned long start,
+		   unsigned long end);
+
+/* replicate.c */
+int gm_replicate_init(void);
+void gm_replicate_work(struct work_struct *work);
+void gm_replicate_range(struct gm_as *as, unsigned long start,
+			unsigned long end);
+void gm_pending_add(struct gm_pending *pending, unsigned long start,
+		    unsigned long end);
 
 /* notifier.c */
 extern const struct mmu_interval_notifier_ops gm_notifier_ops;
@@ -317,6 +338,10 @@ int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
 struct gm_as *gm_as_find(struct mm_struct *mm, unsigned long addr,
 			 struct gm_dev *dev, unsigned int nth);
 void gm_as_thrash(struct gm_context *ctx, const struct gm_thrash *thrash);
+void gm_as_for_each(struct mm_struct *mm, unsigned long start,
+		    unsigned long end,
+		    void (*fn)(struct gm_as *as, unsigned long start,
+			       unsigned long end));
 struct gm_context *gm_as_context(struct gm_as *as, struct gm_dev *dev);
 void gm_as_put(struct gm_as *as);
 

@@ -536,6 +536,82 @@ static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
 	return ret;
 }
 
+/* That @index was wanted: is it there? map_lock held. */
+static int gm_map_check(struct gm_context *ctx, struct gm_block *block,
+			unsigned int index, unsigned long hmm_pfn)
+{
+	struct page *page = hmm_pfn_to_page(hmm_pfn);
+
+	if (!test_bit(index, block->mapped))
+		return is_zone_device_page(page) ? GM_RET_PERM : GM_RET_NOMEM;
+	if (gm_page_is_local(page, ctx->dev))
+		gm_hnode_touch(page);
+	return GM_RET_SUCCESS;
+}
+
+/*
+ * Enter what hmm_range_fault() found, but for what lies in system memory if
+ * @local_only. The page at @index, if that is not negative, must be among it.
+ */
+static int gm_map_found(struct gm_context *ctx, struct vm_area_struct *vma,
+			struct gm_block *block, struct hmm_range *range,
+			bool local_only, int index)
+{
+	unsigned int i, nr = (range->end - range->start) >> PAGE_SHIFT;
+	unsigned long va = range->start & GM_BLOCK_MASK;
+	const struct gm_mmu *mmu = ctx->dev->mmu;
+	unsigned long *pfns = range->hmm_pfns;
+	struct gm_remote *remote = NULL;
+	struct gm_as *as = ctx->as;
+	struct gm_window window = {
+		.first = gm_block_index(range->start),
+		.end = gm_block_index(range->start) + nr,
+	};
+	unsigned int before;
+	int ret;
+
+	for (i = 0; i < nr && !local_only && !READ_ONCE(block->remote); i++) {
+		if (!(pfns[i] & HMM_PFN_VALID) ||
+		    gm_page_is_local(hmm_pfn_to_page(pfns[i]), ctx->dev))
+			continue;
+		remote = kcalloc(GM_BLOCK_PAGES, sizeof(*remote), GFP_KERNEL);
+		if (!remote)
+			return GM_RET_NOMEM;
+		break;
+	}
+	if (mmu->pmap_prepare) {
+		ret = mmu->pmap_prepare(ctx->pmap, range->start,
+					range->end - range->start);
+		if (ret)
+			goto out;
+	}
+
+	mutex_lock(&as->map_lock);
+	if (as->dead) {
+		ret = GM_RET_KILLED;
+	} else if (mmu_interval_read_retry(range->notifier,
+					   range->notifier_seq)) {
+		ret = GM_RET_RETRY;
+	} else {
+		if (remote && !block->remote)
+			swap(block->remote, remote);
+		before = bitmap_weight(block->mapped, GM_BLOCK_PAGES);
+		ret = gm_enter_window(ctx, vma, block, va, window, pfns,
+				      local_only);
+		if (index < 0)
+			gm_count(ctx, pages_replicated,
+				 bitmap_weight(block->mapped, GM_BLOCK_PAGES) -
+				 before);
+		else if (!ret)
+			ret = gm_map_check(ctx, block, index,
+					   pfns[index - window.first]);
+	}
+	mutex_unlock(&as->map_lock);
+out:
+	kfree(remote);
+	return ret;
+}
+
 /**
  * gm_map_window - let the device see what the CPU sees
  * @ctx: The context; use_lock of its address space held for reading.
@@ -557,71 +633,64 @@ int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 		  struct gm_window window, bool write, bool want_local)
 {
 	unsigned long va = addr & GM_BLOCK_MASK;
-	const struct gm_mmu *mmu = ctx->dev->mmu;
-	unsigned int nr = window.end - window.first;
-	unsigned int index = gm_block_index(addr) - window.first;
-	struct gm_remote *remote = NULL;
-	struct gm_as *as = ctx->as;
-	unsigned long *pfns;
+	unsigned int index = gm_block_index(addr);
 	struct hmm_range range = {
-		.notifier = &as->notifier,
+		.notifier = &ctx->as->notifier,
 		.start = va + window.first * PAGE_SIZE,
 		.end = va + window.end * PAGE_SIZE,
 		.dev_private_owner = ctx->dev,
 	};
 	struct page *page;
-	unsigned int i;
 	int ret;
 
-	pfns = kcalloc(nr, sizeof(*pfns), GFP_KERNEL);
-	if (!pfns)
+	range.hmm_pfns = kcalloc(window.end - window.first,
+				 sizeof(*range.hmm_pfns), GFP_KERNEL);
+	if (!range.hmm_pfns)
 		return GM_RET_NOMEM;
-	range.hmm_pfns = pfns;
 	ret = gm_look(ctx, &range, addr, write);
 	if (ret)
 		goto out;
-	page = hmm_pfn_to_page(pfns[index]);
+	page = hmm_pfn_to_page(range.hmm_pfns[index - window.first]);
 	ret = GM_RET_MIGRATING;
 	if (want_local && !gm_page_is_local(page, ctx->dev))
 		goto out;
-
-	ret = GM_RET_NOMEM;
-	for (i = 0; i < nr && !want_local && !READ_ONCE(block->remote); i++) {
-		if (!(pfns[i] & HMM_PFN_VALID) ||
-		    gm_page_is_local(hmm_pfn_to_page(pfns[i]), ctx->dev))
-			continue;
-		remote = kcalloc(GM_BLOCK_PAGES, sizeof(*remote), GFP_KERNEL);
-		if (!remote)
-			goto out;
-		break;
-	}
-	if (mmu->pmap_prepare) {
-		ret = mmu->pmap_prepare(ctx->pmap, range.start,
-					range.end - range.start);
-		if (ret)
-			goto out;
-	}
-
-	mutex_lock(&as->map_lock);
-	if (as->dead) {
-		ret = GM_RET_KILLED;
-	} else if (mmu_interval_read_retry(range.notifier,
-					   range.notifier_seq)) {
-		ret = GM_RET_RETRY;
-	} else {
-		if (remote && !block->remote)
-			swap(block->remote, remote);
-		ret = gm_enter_window(ctx, vma, block, va, window, pfns,
-				      want_local);
-		if (!ret && !test_bit(gm_block_index(addr), block->mapped))
-			ret = is_zone_device_page(page) ? GM_RET_PERM :
-							  GM_RET_NOMEM;
-		if (gm_page_is_local(page, ctx->dev))
-			gm_hnode_touch(page);
-	}
-	mutex_unlock(&as->map_lock);
+	ret = gm_map_found(ctx, vma, block, &range, want_local, index);
 out:
-	kfree(remote);
-	kfree(pfns);
+	kfree(range.hmm_pfns);
+	return ret;
+}
+
+/**
+ * gm_map_present - let the device see what the CPU has mapped by now
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @vma: The VMA; mmap_lock held.
+ * @block: The block that the range lies in.
+ * @start: First address, within the VMA.
+ * @end: One past the last.
+ *
+ * Return: GM_RET_SUCCESS, however much there was; GM_RET_RETRY after a race;
+ * GM_RET_NOMEM, GM_RET_IO, GM_RET_KILLED.
+ */
+int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
+		   struct gm_block *block, unsigned long start,
+		   unsigned long end)
+{
+	struct hmm_range range = {
+		.notifier = &ctx->as->notifier,
+		.start = start,
+		.end = end,
+		.dev_private_owner = ctx->dev,
+	};
+	int ret;
+
+	range.hmm_pfns = kcalloc((end - start) >> PAGE_SHIFT,
+				 sizeof(*range.hmm_pfns), GFP_KERNEL);
+	if (!range.hmm_pfns)
+		return GM_RET_NOMEM;
+	range.notifier_seq = mmu_interval_read_begin(range.notifier);
+	ret = hmm_range_fault(&range);
+	ret = ret ? gm_hmm_ret(ret) :
+		    gm_map_found(ctx, vma, block, &range, false, -1);
+	kfree(range.hmm_pfns);
 	return ret;
 }

@@ -13,6 +13,10 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 	struct gm_as *as = container_of(notifier, struct gm_as, notifier);
 	unsigned long start = max(range->start, as->start_va);
 	unsigned long end = min(range->end, as->end_va);
+	bool changes = range->event == MMU_NOTIFY_PROTECTION_VMA ||
+		       range->event == MMU_NOTIFY_PROTECTION_PAGE;
+	bool stays = range->event != MMU_NOTIFY_UNMAP &&
+		     range->event != MMU_NOTIFY_RELEASE;
 	struct gm_context *ctx;
 
 	if (mmu_notifier_range_blockable(range)) {
@@ -41,6 +45,7 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 		if (gm_unmap_range(ctx, start, end)) {
 			gm_count(ctx, invalidations, 1);
 			trace_gmem_invalidate(start, end, range->event);
+			changes = true;
 		}
 		/* A fault that runs may hold on to a block: then leave it. */
 		if (range->event == MMU_NOTIFY_UNMAP &&
@@ -51,6 +56,9 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 	}
 	if (range->event == MMU_NOTIFY_UNMAP)
 		gm_range_forget(as, start, end);
+	/* Replicas get it back as the CPU will have it then. */
+	if (changes && stays && !as->dead)
+		gm_replicate_range(as, start, end);
 	mutex_unlock(&as->map_lock);
 	return true;
 }

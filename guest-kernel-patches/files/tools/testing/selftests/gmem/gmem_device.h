@@ -25,6 +25,7 @@
 
 /* As in <linux/gmem.h> */
 enum { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_ATOMIC };
+enum { MODE_SHARE, MODE_EXCLUSIVE, MODE_REPLICATE };
 enum { HINT_NONE, HINT_HOT, HINT_REMOTE };
 enum { RET_OK = 0, RET_INVALID = 5, RET_NO_MAPPING = 6, RET_PERM = 7 };
 #define PAGE_CPU 0x10
@@ -43,6 +44,7 @@ enum {
 	STAT_REMOTE = 10,
 	STAT_HUGE = 11,
 	STAT_PREFETCHED = 18,
+	STAT_REPLICATED = 19,
 };
 
 #ifndef __NR_hmadvise
@@ -137,6 +139,14 @@ static inline uint64_t nr_free(int fd)
 	struct test_gmem_info info;
 
 	return ioctl(fd, TEST_GMEM_INFO, &info) ? ~0ULL : info.nr_free;
+}
+
+/* Give the file another address space, of all there is, in another mode. */
+static inline int set_mode(int fd, unsigned int mode)
+{
+	struct test_gmem_range range = { .end = 0x7ffffffff000, .mode = mode };
+
+	return ioctl(fd, TEST_GMEM_RANGE, &range) ? -errno : 0;
 }
 
 static inline void *anon(size_t size)

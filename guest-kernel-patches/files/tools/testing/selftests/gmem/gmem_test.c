@@ -4,6 +4,9 @@
  * process can do to memory that a device is using.
  */
 #include "../kselftest_harness.h"
+#include <linux/userfaultfd.h>
+#include <sys/syscall.h>
+
 #include "gmem_device.h"
 
 FIXTURE(gmem)
@@ -848,6 +851,120 @@ TEST_F(gmem, proc_tells_where_memory_is)
 	ASSERT_EQ(0, hmadvise(-1, p, 4 * MIB, HMADV_NO_MAP_REMOTE));
 	EXPECT_FALSE(proc_gmem(p, text, sizeof(text))) TH_LOG("%s", text);
 	munmap(p, 4 * MIB);
+}
+
+/* GM_MMU_MODE_REPLICATE */
+
+static int replicated(int fd, uint64_t before, uint64_t pages)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < 300; tries++) {
+		if (stat_of(fd, STAT_REPLICATED) >= before + pages)
+			return 1;
+		usleep(20000);
+	}
+	return 0;
+}
+
+TEST_F(gmem, replica_follows_the_cpu)
+{
+	uint64_t *p = anon_block(4 * MIB), faults, had;
+
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	/* Let what there is settle. */
+	memset(self->buf, 1, 4 * MIB);
+	ASSERT_TRUE(replicated(self->fd, 0, 1024));
+	had = stat_of(self->fd, STAT_REPLICATED);
+	fill(p, 4 * MIB, 200);
+	EXPECT_TRUE(replicated(self->fd, had, 1024));
+	faults = stat_of(self->fd, STAT_FAULTS);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_TRUE(check(self->buf, 4 * MIB, 200));
+	fill(self->buf, 4 * MIB, 201);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 4 * MIB));
+	EXPECT_TRUE(check(p, 4 * MIB, 201));
+	EXPECT_EQ(faults, stat_of(self->fd, STAT_FAULTS));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(self->free, nr_free(self->fd));
+	EXPECT_EQ(0, stat_of(self->fd, STAT_TO_DEVICE));
+}
+
+TEST_F(gmem, replica_faults_when_it_is_quicker)
+{
+	uint64_t *p = anon_block(2 * MIB), v = 210;
+
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	ASSERT_EQ(0, dev_write(self->fd, p, &v, 8));
+	EXPECT_EQ(210, p[0]);
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(RET_OK, dev_fault(self->fd, p, ACCESS_WRITE, HINT_HOT));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	/* Asked to bring it to the device: it stays. */
+	ASSERT_EQ(0, hmadvise(hnid_of(self->fd), p, 2 * MIB, HMADV_PREFETCH));
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+/* mfill_atomic_install_pte(): neither a fault nor a notifier. */
+TEST_F(gmem, replica_sees_userfaultfd_copy)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	char *p = anon_block(2 * MIB);
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, 2 * MIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)p,
+		.src = (uintptr_t)self->buf,
+		.len = MIB,
+	};
+	uint64_t had, faults;
+	int uffd;
+
+	fill(self->buf, MIB, 220);
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	ASSERT_TRUE(replicated(self->fd, 0, 256));
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	ASSERT_GE(uffd, 0);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	had = stat_of(self->fd, STAT_REPLICATED);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_COPY, &copy));
+	EXPECT_TRUE(replicated(self->fd, had, 256));
+	faults = stat_of(self->fd, STAT_FAULTS);
+	memset(self->buf, 0, MIB);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, MIB));
+	EXPECT_TRUE(check(self->buf, MIB, 220));
+	EXPECT_EQ(faults, stat_of(self->fd, STAT_FAULTS));
+	close(uffd);
+}
+
+/* A replica of nothing, of all and of what comes and goes. */
+TEST_F_TIMEOUT(gmem, replica_of_an_address_space_in_motion, 300)
+{
+	uint64_t v, rounds;
+	char *p;
+
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	for (rounds = 0; rounds < 300; rounds++) {
+		p = anon_block(4 * MIB);
+		ASSERT_NE(NULL, p);
+		memset(p, rounds, 2 * MIB);
+		if (rounds % 3 == 0)
+			ASSERT_EQ(0, mprotect(p, MIB, PROT_READ));
+		if (rounds % 3 == 1)
+			madvise(p, MIB, MADV_DONTNEED);
+		ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+		EXPECT_EQ(rounds % 3 == 1 ? 0 : (rounds & 0xff) *
+			  0x0101010101010101ULL, v);
+		munmap(p, 4 * MIB);
+		EXPECT_EQ(-EFAULT, dev_read(self->fd, p, &v, 8));
+		if (rounds % 50 == 0)
+			ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	}
 }
 
 /* hmadvise(2) */

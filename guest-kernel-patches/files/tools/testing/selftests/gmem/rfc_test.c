@@ -281,8 +281,9 @@ TEST_F(rfc, mode_that_is_not_there_is_refused)
 {
 	struct test_gmem_range range = { .end = 1UL << 46 };
 
-	for (range.mode = 0; range.mode < 4; range.mode++)
-		EXPECT_EQ(range.mode == 1 /* COHERENT_EXCLUSIVE */ ? 0 : -1,
+	for (range.mode = 0; range.mode < 6; range.mode++)
+		EXPECT_EQ(range.mode == MODE_EXCLUSIVE ||
+			  range.mode == MODE_REPLICATE ? 0 : -1,
 			  ioctl(self->fd, TEST_GMEM_RANGE, &range));
 }
 
