@@ -7,6 +7,7 @@
  * pmap_destroy(), the hardware of the page table. Faults that are still in the
  * ring then belong to nobody and are cancelled.
  */
+#include <linux/gmem.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -125,7 +126,12 @@ void gmemu_file_destroy_contexts(struct gmemu_file *gfile)
 	mutex_unlock(&gfile->lock);
 }
 
-static struct gmemu_context *gmemu_context_create(struct gmemu_file *gfile)
+static const enum gm_mmu_mode gmemu_modes[] = {
+	[DRM_GMEMU_CTX_MIGRATE] = GM_MMU_MODE_COHERENT_EXCLUSIVE,
+	[DRM_GMEMU_CTX_REPLICATE] = GM_MMU_MODE_REPLICATE,
+};
+
+static struct gmemu_context *gmemu_context_create(struct gmemu_file *gfile, enum gm_mmu_mode mode)
 {
 	struct gmemu_device *gdev = gfile->gdev;
 	struct gmemu_context *ctx;
@@ -141,7 +147,7 @@ static struct gmemu_context *gmemu_context_create(struct gmemu_file *gfile)
 	ctx->mm = current->mm;
 	mmgrab(ctx->mm);
 
-	ret = gmemu_svm_bind(gdev, ctx);
+	ret = gmemu_svm_bind(gdev, ctx, mode);
 	if (ret)
 		goto put;
 	ret = xa_insert(&gdev->contexts, ctx->id, ctx, GFP_KERNEL);
@@ -164,7 +170,7 @@ int gmemu_ctx_create_ioctl(struct drm_device *drm, void *data, struct drm_file *
 	struct gmemu_context *ctx;
 	int idx, ret;
 
-	if (args->flags)
+	if (args->mode >= ARRAY_SIZE(gmemu_modes))
 		return -EINVAL;
 	ret = gmemu_enter(gdev, &idx);
 	if (ret)
@@ -175,7 +181,7 @@ int gmemu_ctx_create_ioctl(struct drm_device *drm, void *data, struct drm_file *
 	}
 
 	mutex_lock(&gfile->lock);
-	ctx = gmemu_context_create(gfile);
+	ctx = gmemu_context_create(gfile, gmemu_modes[args->mode]);
 	if (IS_ERR(ctx)) {
 		ret = PTR_ERR(ctx);
 	} else {

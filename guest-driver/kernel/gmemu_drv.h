@@ -532,7 +532,7 @@ int gmemu_svm_init(struct gmemu_device *gdev);
 void gmemu_svm_fini(struct gmemu_device *gdev);
 void gmemu_svm_bring_home(struct gmemu_device *gdev);
 int gmemu_svm_give_back(struct gmemu_device *gdev);
-int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx);
+int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx, unsigned int mode);
 void gmemu_svm_unbind(struct gmemu_context *ctx);
 int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsigned int nr);
 void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats);

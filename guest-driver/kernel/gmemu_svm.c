@@ -86,10 +86,11 @@ int gmemu_svm_give_back(struct gmemu_device *gdev)
  * gmemu_svm_bind - share the calling process's address space with the device
  * @gdev: The device.
  * @ctx: Gets its id.
+ * @mode: enum gm_mmu_mode.
  *
  * Return: 0 or a negative errno.
  */
-int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx)
+int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx, unsigned int mode)
 {
 	int ret;
 
@@ -97,7 +98,7 @@ int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx)
 	ret = gm_as_create(0, min_t(u64, TASK_SIZE_MAX, 1ull << gdev->va_bits), &ctx->as);
 	if (ret)
 		return gm_ret_to_errno(ret);
-	ret = gm_as_attach(ctx->as, gdev->gm, GM_MMU_MODE_COHERENT_EXCLUSIVE, true, &ctx->gm);
+	ret = gm_as_attach(ctx->as, gdev->gm, mode, true, &ctx->gm);
 	if (ret) {
 		gm_as_destroy(ctx->as);
 		ctx->as = NULL;

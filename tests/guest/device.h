@@ -27,8 +27,10 @@ std::string kernel_file(const char *name);
 
 // One process's use of the device.
 struct Accelerator {
+    explicit Accelerator(gmemu_context_mode mode = GMEMU_CONTEXT_MIGRATE) : context(device, mode) {}
+
     gmemu::Device device;
-    gmemu::Context context{device};
+    gmemu::Context context;
     gmemu::Module kernels{kernel_file("test_kernels.elf")};
     gmemu::Module standard{kernel_file("std.elf")};
     gmemu::Queue queue{context};

@@ -41,16 +41,24 @@ extern "C" {
 
 int gmemu_context_create(struct gmemu_device *device, struct gmemu_context **out)
 {
+    return gmemu_context_create_mode(device, GMEMU_CONTEXT_MIGRATE, out);
+}
+
+int gmemu_context_create_mode(struct gmemu_device *device, enum gmemu_context_mode mode,
+                              struct gmemu_context **out)
+{
     std::unique_ptr<gmemu_context> context(new (std::nothrow) gmemu_context);
     drm_gmemu_ctx_create args{};
 
     if (!context)
         return fail(-ENOMEM, "out of memory");
+    args.mode = mode;
     const int ret = device_ioctl(*device, DRM_IOCTL_GMEMU_CTX_CREATE, &args);
     switch (ret) {
     case 0: break;
     case -ENODEV: return gmemu_lib::fail_no_device(*device);
     case -ENOSPC: return fail(ret, "all contexts of the device are in use");
+    case -EINVAL: return fail(ret, "%d is no mode of a context", static_cast<int>(mode));
     default: return fail(ret, "cannot create a context: %s", strerror(-ret));
     }
     context->device = device;

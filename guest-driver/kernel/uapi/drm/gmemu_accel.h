@@ -59,15 +59,28 @@ struct drm_gmemu_query {
 };
 
 /**
+ * enum drm_gmemu_ctx_mode - how device and CPU share memory
+ *
+ * @DRM_GMEMU_CTX_MIGRATE: What the device uses goes to its local DRAM, and comes back
+ * when the CPU wants it.
+ * @DRM_GMEMU_CTX_REPLICATE: Memory stays in system memory; the device's page table
+ * follows the CPU's. Since 1.2.
+ */
+enum drm_gmemu_ctx_mode {
+	DRM_GMEMU_CTX_MIGRATE = 0,
+	DRM_GMEMU_CTX_REPLICATE = 1,
+};
+
+/**
  * struct drm_gmemu_ctx_create - attach the calling process's address space
- * @flags: must be 0
+ * @mode: enum drm_gmemu_ctx_mode
  * @ctx_id: out
  *
  * Errors: ENODEV: GMEM is off (boot with gmem=on) or firmware is not running;
- * ENOSPC: all contexts are taken; ENOMEM.
+ * ENOSPC: all contexts are taken; ENOMEM; EINVAL: no such mode.
  */
 struct drm_gmemu_ctx_create {
-	__u32 flags;
+	__u32 mode;
 	__u32 ctx_id;
 };
 

@@ -99,6 +99,21 @@ GMEMU_API int gmemu_get_info(struct gmemu_device *device, struct gmemu_info *inf
  * A child made by fork() does not inherit the use of it: it opens the device itself.
  */
 GMEMU_API int gmemu_context_create(struct gmemu_device *device, struct gmemu_context **context);
+
+/* How device and CPU share memory. */
+enum gmemu_context_mode {
+    /* What the device uses goes to its local DRAM, and comes back when the CPU wants it. */
+    GMEMU_CONTEXT_MIGRATE = 0,
+    /*
+     * Memory stays in system memory, and the device reaches it over the bus. It learns what the CPU has
+     * mapped without a fault of its own.
+     */
+    GMEMU_CONTEXT_REPLICATE = 1,
+};
+
+/* gmemu_context_create() makes one that migrates. Error: -EINVAL: no such mode. */
+GMEMU_API int gmemu_context_create_mode(struct gmemu_device *device, enum gmemu_context_mode mode,
+                                        struct gmemu_context **context);
 GMEMU_API void gmemu_context_destroy(struct gmemu_context *context);
 
 /* ---------------------------------------------------------------- advice -- */

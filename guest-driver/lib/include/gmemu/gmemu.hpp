@@ -96,10 +96,10 @@ private:
 
 class Context {
 public:
-    explicit Context(const Device &device)
+    explicit Context(const Device &device, gmemu_context_mode mode = GMEMU_CONTEXT_MIGRATE)
     {
         gmemu_context *context = nullptr;
-        check(gmemu_context_create(device.get(), &context));
+        check(gmemu_context_create_mode(device.get(), mode, &context));
         context_.reset(context);
     }
     gmemu_context *get() const noexcept { return context_.get(); }
