@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <unistd.h>
 
 namespace gmemu {
@@ -36,11 +37,16 @@ private:
     void copy_engine();
     void harts();
     void vectors();
+    void mmu();
     void first_result();
     void idle();
     std::optional<double> idle_share(bool device);
     void print() const;
+    void print_mmu() const;
+    void row(const std::string &what, const std::string &key, const char *unit,
+             const std::string &beside = {}) const;
     std::string number(const std::string &key, const char *unit) const;
+    double value(const std::string &key) const;
 
     const Paths &paths_;
     const BenchOptions &options_;
@@ -100,11 +106,24 @@ void Bench::copy_engine()
 void Bench::vectors()
 {
     progress("standard kernels with and without vectors");
-    const Captured run = capture({program("bench-vector").string(), "--kernels", paths_.std_kernels().string()},
-                                 {.timeout_s = 120});
+    const Captured run = capture(
+        {program("bench-vector").string(), "--kernels", paths_.std_kernels().string()}, {.timeout_s = 120});
 
     if (run.code)
         failed("bench-vector", run.output);
+    else
+        take(run.output);
+}
+
+void Bench::mmu()
+{
+    progress("translation, invalidation and faults of the device core");
+    const Captured run =
+        capture({program("bench-mmu").string(), "--kernels", (paths_.build / "tests/diff").string()},
+                {.timeout_s = 600});
+
+    if (run.code)
+        failed("bench-mmu", run.output);
     else
         take(run.output);
 }
@@ -224,13 +243,52 @@ std::string Bench::number(const std::string &key, const char *unit) const
                                   : fmt::format("{:.2f} {}", found->second, unit);
 }
 
+double Bench::value(const std::string &key) const
+{
+    const auto found = values_.find(key);
+
+    return found == values_.end() ? 0 : found->second;
+}
+
+void Bench::row(const std::string &what, const std::string &key, const char *unit,
+                const std::string &beside) const
+{
+    fmt::print("{:<44} {:>16}{}\n", what, number(key, unit), beside.empty() ? "" : "   " + beside);
+}
+
+void Bench::print_mmu() const
+{
+    for (const char *kernel : {"chase", "sieve", "sgemm", "saxpy"})
+        row(fmt::format("{}, translated, over untranslated", kernel),
+            fmt::format("tlb_hit_{}_over_percent", kernel), "%", "all in the L1 TLB; target: below 25 %");
+    row("access that hits in the L2 TLB", "tlb_l2_ns", "ns",
+        "untranslated " + number("tlb_l2_bare_ns", "ns"));
+    row("access that walks the page table", "tlb_walk_ns", "ns",
+        "untranslated " + number("tlb_walk_bare_ns", "ns"));
+    const auto invalidation = [this](const std::string &what, const std::string &key,
+                                     const std::string &target) {
+        row(what, key + "_median_us", "us",
+            fmt::format("p99 {}, worst {}{}", number(key + "_p99_us", "us"), number(key + "_max_us", "us"),
+                        target));
+    };
+    const std::string median = "; target: median below 50 us";
+    invalidation("invalidation, a page that a hart uses", "inval_1_hart_page_idle", median);
+    invalidation("invalidation, code that a hart runs", "inval_1_hart_code_idle", median);
+    invalidation("invalidation, the context of a hart", "inval_1_hart_context_idle", median);
+    invalidation("the same page, as the host was", "inval_1_hart_page", "");
+    invalidation("the same page, 4 harts", "inval_4_harts_page", "");
+    invalidation(fmt::format("the same page, {:.0f} harts", value("inval_overcommitted_harts")),
+                 "inval_overcommitted_page", "; target: bounded");
+    row("fault, raised to made good, device core alone", "fault_us", "us",
+        "of CPUs " + number("fault_cpu_us", "us"));
+    row("8 devices at once, a fault against one's", "fault_8_devices_times", "times",
+        "of CPUs " + number("fault_8_devices_cpu_times", "times") + "; target: below 1.2");
+    row("1,000 contexts, a fault against one's", "fault_1000_contexts_times", "times",
+        "of CPUs " + number("fault_1000_contexts_cpu_times", "times") + "; target: below 1.2");
+}
+
 void Bench::print() const
 {
-    const auto row = [this](const std::string &what, const std::string &key, const char *unit,
-                            const std::string &beside = {}) {
-        fmt::print("{:<44} {:>16}{}\n", what, number(key, unit), beside.empty() ? "" : "   " + beside);
-    };
-
     row("device page fault, round trip", "fault_round_trip_us", "us");
     row("4 KiB page to the device", "to_device_us_per_page", "us",
         "test_hmm: " + number("hmm_to_device_us_per_page", "us"));
@@ -246,9 +304,14 @@ void Bench::print() const
                    hart["qemu_mips"].is_null() ? "not installed"
                                                : fmt::format("{:.0f} MIPS", hart["qemu_mips"].get<double>()));
     for (const char *kernel : {"saxpy", "sgemm", "copy", "fill", "reduce_add"})
-        row(fmt::format("{} with vectors, against without", kernel), fmt::format("vector_{}_times", kernel), "times",
+        row(fmt::format("{} with vectors, against without", kernel), fmt::format("vector_{}_times", kernel),
+            "times",
             fmt::format("{} and {}", number(fmt::format("vector_{}_g_per_s", kernel), "G/s"),
-                        number(fmt::format("scalar_{}_g_per_s", kernel), "G/s")));
+                        number(fmt::format("scalar_{}_g_per_s", kernel), "G/s")) +
+                (std::string_view(kernel) == "saxpy" || std::string_view(kernel) == "sgemm"
+                     ? "; target: 8 times"
+                     : ""));
+    print_mmu();
     row("gmemu run: boot, first result, power off", "first_result_s", "s");
     row("idle device, of a host core", "idle_device_percent", "%",
         fmt::format("guest with it {}, without {}", number("idle_guest_with_device_percent", "%"),
@@ -260,6 +323,7 @@ int Bench::run()
     copy_engine();
     harts();
     vectors();
+    mmu();
     migration();
     first_result();
     idle();

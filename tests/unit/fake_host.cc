@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fake_host.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -89,7 +90,13 @@ void FakeHost::dma_unmap(void *opaque, void *, uint64_t, bool write, uint64_t wr
 
 void FakeHost::msix(void *opaque, unsigned int vector)
 {
-    self(opaque).msix_[vector]++;
+    self(opaque).interrupt(vector);
+}
+
+void FakeHost::interrupt(unsigned vector)
+{
+    msix_[vector]++;
+    msix_[vector].notify_all();
 }
 
 void FakeHost::log(void *opaque, gmemu_log_level, const char *text)
@@ -99,12 +106,36 @@ void FakeHost::log(void *opaque, gmemu_log_level, const char *text)
     host.lines_.emplace_back(text);
 }
 
-void FakeHost::thread_enter(void *opaque, const char *)
+void FakeHost::thread_enter(void *opaque, const char *name)
 {
-    self(opaque).threads_++;
+    FakeHost &host = self(opaque);
+    clockid_t clock;
+    host.threads_++;
+    pthread_getcpuclockid(pthread_self(), &clock);
+    std::lock_guard lock(host.mutex_);
+    host.running_.push_back({name, clock});
+}
+
+double FakeHost::cpu_seconds(const std::string &thread_name) const
+{
+    double sum = 0;
+    std::lock_guard lock(mutex_);
+    for (const Thread &thread : running_) {
+        timespec t;
+        if ((thread_name.empty() || thread.name == thread_name) && clock_gettime(thread.clock, &t) == 0)
+            sum += static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+    }
+    return sum;
 }
 
 void FakeHost::thread_exit(void *opaque)
 {
-    self(opaque).threads_--;
+    FakeHost &host = self(opaque);
+    clockid_t clock;
+    pthread_getcpuclockid(pthread_self(), &clock);
+    {
+        std::lock_guard lock(host.mutex_);
+        std::erase_if(host.running_, [&](const Thread &thread) { return thread.clock == clock; });
+    }
+    host.threads_--;
 }

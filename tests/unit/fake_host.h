@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include <time.h>
+
 #include "gmemu_core.h"
 #include "gmemu_regs.h"
 
@@ -45,8 +47,13 @@ public:
     uint64_t size() const { return size_; }
 
     unsigned interrupts(unsigned vector) const { return msix_[vector].load(); }
+    // Sleeps until there have been others than @seen.
+    void wait_interrupt(unsigned vector, unsigned seen) const { msix_[vector].wait(seen); }
+    void interrupt(unsigned vector);  // as if the device had sent it
     int mappings() const { return mappings_.load(); }
     unsigned threads() const { return static_cast<unsigned>(threads_.load()); }
+    // CPU time of the device's threads, or of those of that name, as long as it has them.
+    double cpu_seconds(const std::string &thread_name = {}) const;
     uint64_t written_bytes() const { return written_.load(); }
     bool logged(const std::string &text) const;  // a line that contains it
     void refuse_maps(bool refuse) { refuse_maps_ = refuse; }  // DMA by copying only
@@ -79,4 +86,9 @@ private:
     std::function<void(uint64_t, uint64_t)> after_read_;
     mutable std::mutex mutex_;
     std::vector<std::string> lines_;
+    struct Thread {
+        std::string name;
+        clockid_t clock;
+    };
+    std::vector<Thread> running_;
 };

@@ -3,12 +3,21 @@
 
 #include <algorithm>
 #include <cctype>
-#include <catch2/catch_test_macros.hpp>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <thread>
 
 using namespace std::chrono_literals;
+
+// Fails the test, or ends the program, that uses the machine.
+static void require(bool condition, const char *text)
+{
+    if (!condition)
+        throw std::runtime_error(std::string("machine: not so: ") + text);
+}
+#define REQUIRE(condition) require(condition, #condition)
 
 static gmemu_config config_of(const MachineOptions &options)
 {
@@ -43,9 +52,9 @@ uint64_t Machine::alloc(uint64_t bytes, uint64_t align)
 
 void Machine::set_up()
 {
-    ctx_table = alloc();
+    ctx_table = alloc(sizeof(gmemu_ctx_entry) << options_.ctx_log2);
     w64(GMEMU_REG_CTX_BASE, ctx_table);
-    w32(GMEMU_REG_CTX_SIZE_LOG2, 7);
+    w32(GMEMU_REG_CTX_SIZE_LOG2, options_.ctx_log2);
     for (unsigned ring : {GMEMU_FAULT_RING_REPLAYABLE, GMEMU_FAULT_RING_NONREPLAYABLE}) {
         const uint32_t reg = GMEMU_REG_FAULT(ring);
         rings[ring] = alloc(sizeof(gmemu_fault_entry) << options_.ring_log2);
@@ -240,8 +249,9 @@ static void expect_same(const std::vector<std::byte> &loaded, const std::vector<
     std::string text;
     for (auto i = std::max<std::ptrdiff_t>(0, at - kBefore); i < at; i++)
         text += std::isprint(std::to_integer<int>(saved[i])) ? static_cast<char>(saved[i]) : '.';
-    FAIL("byte " << at << " is " << std::to_integer<int>(loaded[at]) << " once loaded, and was "
-                 << std::to_integer<int>(saved[at]) << "; before it: " << text);
+    const auto number = [](std::byte b) { return std::to_string(std::to_integer<int>(b)); };
+    throw std::runtime_error("byte " + std::to_string(at) + " is " + number(loaded[at]) + " once loaded, and was " +
+                             number(saved[at]) + "; before it: " + text);
 }
 
 void Machine::migrate_quiesced()

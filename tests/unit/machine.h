@@ -28,6 +28,7 @@ struct MachineOptions {
     const char *inject = "";
     bool replayable = true;
     uint32_t ring_log2 = 4;  // fault rings
+    uint32_t ctx_log2 = 7;   // context table
     std::byte *local = nullptr;  // memory for local DRAM that the CPU sees as well
     bool peer = false;
     uint32_t vlen = 0;       // bits of a vector register

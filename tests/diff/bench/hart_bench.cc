@@ -2,7 +2,6 @@
 //
 // hart-bench: instructions per second of one hart, beside qemu-riscv64 on the
 // same programs.
-#include <elf.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -11,9 +10,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -22,6 +19,7 @@
 
 #include "cpu.h"
 #include "flat_port.h"
+#include "image.h"
 
 extern char **environ;
 
@@ -39,44 +37,6 @@ double cpu_seconds()
     timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-
-struct Image {
-    struct Segment {
-        uint64_t va;
-        std::vector<std::byte> bytes;
-    };
-    std::vector<Segment> segments;
-    uint64_t entry = 0;
-};
-
-Image load(const std::filesystem::path &path)
-{
-    std::ifstream in(path, std::ios::binary);
-    const std::vector<char> file{std::istreambuf_iterator<char>(in), {}};
-    Elf64_Ehdr header;
-    if (file.size() < sizeof(header))
-        throw std::runtime_error(fmt::format("{}: not a program", path.string()));
-    std::memcpy(&header, file.data(), sizeof(header));
-    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_RISCV ||
-        header.e_phoff + header.e_phnum * sizeof(Elf64_Phdr) > file.size())
-        throw std::runtime_error(fmt::format("{}: not a RISC-V program", path.string()));
-    Image image;
-    image.entry = header.e_entry;
-    for (unsigned i = 0; i < header.e_phnum; ++i) {
-        Elf64_Phdr p;
-        std::memcpy(&p, file.data() + header.e_phoff + i * sizeof(p), sizeof(p));
-        if (p.p_type != PT_LOAD)
-            continue;
-        if (p.p_offset + p.p_filesz > file.size())
-            throw std::runtime_error(fmt::format("{}: cut short", path.string()));
-        const uint64_t start = p.p_vaddr & ~kPageOffset;
-        Image::Segment s{
-            start, std::vector<std::byte>((p.p_vaddr + p.p_memsz - start + kPageOffset) & ~kPageOffset)};
-        std::memcpy(s.bytes.data() + (p.p_vaddr - start), file.data() + p.p_offset, p.p_filesz);
-        image.segments.push_back(std::move(s));
-    }
-    return image;
 }
 
 struct Result {
