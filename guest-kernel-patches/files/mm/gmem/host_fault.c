@@ -11,6 +11,9 @@
 
 #include <trace/events/gmem.h>
 
+/* A page is tried so often alone before the process gets an error. */
+#define GM_HOST_FAULT_TRIES 3
+
 /* What the contexts of the process know about the page that the CPU wants. */
 struct gm_host_info {
 	struct gm_window window;
@@ -173,6 +176,7 @@ static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
 {
 	struct gm_hnode *hnode = gm_page_hnode(vmf->page);
 	unsigned long addr = vmf->address & PAGE_MASK;
+	unsigned int tries;
 	struct gm_dev *dev;
 	int ret;
 
@@ -184,9 +188,12 @@ static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
 		return VM_FAULT_SIGBUS;
 	}
 	ret = gm_bring_home(vmf->vma, dev, start, end, addr, vmf->page);
-	/* One bad page must not take its neighbours with it. */
-	if ((ret == GM_RET_IO || ret == GM_RET_NOMEM) &&
-	    end - start > PAGE_SIZE)
+	/*
+	 * One bad page must not take its neighbours with it, and the process
+	 * dies of what a device may be able to do the next time.
+	 */
+	for (tries = 0; tries < GM_HOST_FAULT_TRIES &&
+	     (ret == GM_RET_IO || ret == GM_RET_NOMEM); tries++)
 		ret = gm_bring_home(vmf->vma, dev, addr, addr + PAGE_SIZE, addr,
 				    vmf->page);
 	up_read(&hnode->use);

@@ -575,6 +575,11 @@ TEST_F(gmem, failing_copies)
 	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
 	EXPECT_EQ(8, write(pipes[1], p, 8));
 	EXPECT_EQ(PAGE_DEVICE, where(self->fd, (char *)p + PAGE));
+	/* And is tried again when it is alone. */
+	fail.copies = 3;
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	EXPECT_EQ(8, write(pipes[1], (char *)p + PAGE, 8));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, (char *)p + PAGE));
 	EXPECT_TRUE(check(p, MIB, 110));
 }
 
