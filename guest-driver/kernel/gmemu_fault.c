@@ -278,7 +278,7 @@ static unsigned int gmemu_fault_triage(struct gmemu_device *gdev,
 		u8 reason = gmemu_fault_hopeless(gdev, entry);
 
 		trace_gmemu_fault(entry->ctx, entry->va, entry->access, entry->type, entry->queue,
-				  entry->client);
+				  entry->client, entry->timestamp);
 		if (!reason) {
 			entries[stay++] = *entry;
 		} else {

@@ -8,10 +8,11 @@
 #include <linux/tracepoint.h>
 
 TRACE_EVENT(gmemu_fault,
-	TP_PROTO(u32 ctx, u64 va, u8 access, u8 type, u16 queue, u8 client),
-	TP_ARGS(ctx, va, access, type, queue, client),
+	TP_PROTO(u32 ctx, u64 va, u8 access, u8 type, u16 queue, u8 client, u64 device_ns),
+	TP_ARGS(ctx, va, access, type, queue, client, device_ns),
 	TP_STRUCT__entry(
 		__field(u64, va)
+		__field(u64, device_ns)
 		__field(u32, ctx)
 		__field(u16, queue)
 		__field(u8, access)
@@ -20,15 +21,16 @@ TRACE_EVENT(gmemu_fault,
 	),
 	TP_fast_assign(
 		__entry->va = va;
+		__entry->device_ns = device_ns;
 		__entry->ctx = ctx;
 		__entry->queue = queue;
 		__entry->access = access;
 		__entry->type = type;
 		__entry->client = client;
 	),
-	TP_printk("ctx=%u va=0x%llx access=%u type=%u queue=%u client=%u",
+	TP_printk("ctx=%u va=0x%llx access=%u type=%u queue=%u client=%u device_ns=%llu",
 		  __entry->ctx, __entry->va, __entry->access, __entry->type,
-		  __entry->queue, __entry->client)
+		  __entry->queue, __entry->client, __entry->device_ns)
 );
 
 TRACE_EVENT(gmemu_served,

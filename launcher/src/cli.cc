@@ -39,6 +39,8 @@ void add_guest_options(CLI::App &app, RunOptions &o)
     app.add_option("--device", o.device,
                    "Property of the device, KEY=VALUE (cores, dram, check, chaos, inject, coherent, vlen); repeatable")
         ->allow_extra_args(false);
+    app.add_option("--trace", o.trace,
+                   "Write a trace of the device to this file, for Perfetto (further devices: FILE.1 ...)");
     app.add_option("--devices", o.devices, "How many devices, all alike (default 1)")
         ->check(CLI::Range(1u, 16u));
     app.add_flag("!--no-device", o.with_device, "Boot without the gmemu device");

@@ -161,6 +161,9 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
 
             for (const std::string &property : options.device)
                 device += "," + property;
+            if (!options.trace.empty())
+                device += ",trace=" + escaped(std::filesystem::absolute(options.trace).string() +
+                                              (i ? fmt::format(".{}", i) : ""));
             add("-device", fmt::format("pcie-root-port,id=gmemu-port{0},chassis={1},slot={1}", i, i + 1));
             add("-device", device);
         }

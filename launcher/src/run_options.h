@@ -24,6 +24,7 @@ struct RunOptions {
     std::string memory = "1G";
     unsigned cpus = 2;
     std::vector<std::string> device; /* key=value of the gmemu device */
+    std::filesystem::path trace;     /* write the device's trace here */
     bool with_device = true;
     unsigned devices = 1; /* how many, all alike */
     bool with_gmem = true;

@@ -46,6 +46,8 @@ std::vector<TestGroup> pcie_suites(const Paths &paths, const TestOptions &option
 std::vector<TestGroup> state_suites(const Paths &paths, const TestOptions &options);
 /* Hardware that fails (inject=), and a driver that lives with it. */
 std::vector<TestGroup> inject_suites(const Paths &paths, const TestOptions &options);
+/* The device trace (gmemu run --trace). */
+std::vector<TestGroup> trace_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */

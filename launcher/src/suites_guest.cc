@@ -31,7 +31,8 @@ constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 bool has_own_suite(const std::string &program)
 {
     static const std::set<std::string> own = {"guest-inject", "guest-iommu",   "guest-moved", "guest-planted",
-                                              "guest-reset",  "guest-several", "guest-sleep", "guest-slot"};
+                                              "guest-reset",  "guest-several", "guest-sleep", "guest-slot",
+                                              "guest-trace"};
 
     return own.count(program);
 }

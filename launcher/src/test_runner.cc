@@ -42,6 +42,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(pcie_suites(paths, options));
     append(workload_suites(paths, options));
     append(inject_suites(paths, options));
+    append(trace_suites(paths, options));
     append(negative_suites(paths, options));
     append(state_suites(paths, options));
     append(planted_bug_suites(paths, options));

@@ -11,11 +11,27 @@
 #include "test_runner.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <algorithm>
 #include <csignal>
 
 using namespace gmemu;
 namespace fs = std::filesystem;
 using namespace std::string_literals;
+
+TEST_CASE("each device has a trace of its own", "[qemu]")
+{
+    const Paths paths{};
+    const Qemu qemu{"qemu-system-x86_64", {}, "10.0.2", true, {}};
+    RunOptions options;
+    options.trace = "a,b.json";
+    options.devices = 2;
+    const auto line = qemu_command({paths, options, qemu, "bzImage", "initramfs", {}, false, {}});
+    const std::string path = (fs::current_path() / "a").string();
+    const auto has = [&](const std::string &word) { return std::find(line.begin(), line.end(), word) != line.end(); };
+
+    CHECK(has("gmemu,id=gmemu0,bus=gmemu-port0,trace=" + path + ",,b.json"));
+    CHECK(has("gmemu,id=gmemu1,bus=gmemu-port1,trace=" + path + ",,b.json.1"));
+}
 
 TEST_CASE("KTAP of a program", "[ktap]")
 {

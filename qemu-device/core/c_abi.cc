@@ -49,6 +49,8 @@ gmemu_core *gmemu_core_create(const gmemu_config *config, const gmemu_host_ops *
         message = gmemu::Device::validate(*config, *ops);
         if (message.empty())
             return std::make_unique<gmemu_core>(*config, *ops, opaque).release();
+    } catch (const gmemu::TraceError &e) {
+        message = e.what();
     } catch (const std::bad_alloc &) {
         message = "not enough memory for local DRAM or the core";
     } catch (const std::exception &e) {
@@ -62,6 +64,11 @@ gmemu_core *gmemu_core_create(const gmemu_config *config, const gmemu_host_ops *
 void gmemu_core_destroy(gmemu_core *core)
 {
     guarded([&] { std::unique_ptr<gmemu_core>(core).reset(); });
+}
+
+void gmemu_core_end_trace(gmemu_core *core)
+{
+    guarded([&] { core->device.end_trace(); });
 }
 
 uint64_t gmemu_core_mmio_read(gmemu_core *core, uint64_t offset, unsigned int size)

@@ -63,6 +63,10 @@ void Checker::violation(gmemu_check_code code, ContextId ctx, uint64_t info, con
         std::lock_guard lock(mutex_);
         seen = ++per_code_[code];
     }
+    if (Trace *const trace = host_.trace())
+        trace->instant(TraceTrack::kDevice, "contract violation",
+                       {TraceArg::text("check", name(code)), TraceArg::number("context", ctx.value), TraceArg::hex("info", info),
+                        TraceArg::number("seen", seen)});
     const bool report = seen <= limit_.load() || std::has_single_bit(seen);
     // The log first: whoever finds the registers set finds the words too.
     if (report)

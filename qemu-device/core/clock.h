@@ -5,33 +5,30 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 
+#include "host.h"
 #include "state_stream.h"
 
 namespace gmemu {
 
 class DeviceClock {
 public:
-    uint64_t now_ns() const { return host_ns() - start_ns_.load(std::memory_order_relaxed); }
+    explicit DeviceClock(const Host &host) : host_(host), start_ns_(host.clock_ns()) {}
+
+    uint64_t now_ns() const { return host_.clock_ns() - start_ns_.load(std::memory_order_relaxed); }
 
     void transfer(StateStream &stream)
     {
         uint64_t now = now_ns();
         stream.field(now);
         if (stream.loading() && stream.ok())
-            start_ns_ = host_ns() - now;
+            start_ns_ = host_.clock_ns() - now;
     }
 
 private:
-    static uint64_t host_ns()
-    {
-        const auto time = std::chrono::steady_clock::now().time_since_epoch();
-        return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
-    }
-
-    std::atomic<uint64_t> start_ns_ = host_ns();
+    const Host &host_;
+    std::atomic<uint64_t> start_ns_;
 };
 
 }  // namespace gmemu

@@ -10,6 +10,8 @@
 #include "guest_copy.h"
 #include "hart/cpu.h"
 #include "hart_stream.h"
+#include "names.h"
+#include "trace.h"
 
 namespace gmemu {
 
@@ -243,22 +245,29 @@ void ComputeHart::begin_job()
 void ComputeHart::work()
 {
     engine_->port.set_job(job_);
+    trace_begin_job(begun_);
     if (!begun_) {
         meter_.jobs.add(1);
         begin_job();
     }
-    if (env_.injector.hart_hangs(index_)) {
-        hang();
-        return;
-    }
     Result result;
-    Resolved end = Resolved::kRetry;
-    if (stalled())
-        end = await_decision(result);
-    if (end == Resolved::kRetry)
-        end = job_.mode == GMEMU_H_MODE_EXEC ? execute(result) : blit(result);
+    const Resolved end = run_job(result);
+    // Before firmware knows, and starts the next one.
+    trace_end_job(end, result);
     if (end == Resolved::kHalted)
         halt(result);
+}
+
+ComputeHart::Resolved ComputeHart::run_job(Result &result)
+{
+    if (env_.injector.hart_hangs(index_)) {
+        hang();
+        return Resolved::kAbandoned;
+    }
+    if (stalled())
+        if (const Resolved end = await_decision(result); end != Resolved::kRetry)
+            return end;
+    return job_.mode == GMEMU_H_MODE_EXEC ? execute(result) : blit(result);
 }
 
 // Nothing but a reset ends it. What it had in its TLB it can still be told to forget.
@@ -279,6 +288,62 @@ void ComputeHart::halt(const Result &result)
     }
     env_.halted(index_);
 }
+
+// -------------------------------------------------------------------- trace
+
+static const char *name_of(Verdict verdict)
+{
+    switch (verdict) {
+    case Verdict::kReplay: return "replay";
+    case Verdict::kCancelled: return "cancel";
+    case Verdict::kInterrupted:
+    case Verdict::kPending: break;
+    }
+    return "hart stopped";
+}
+
+void ComputeHart::trace_begin_job(bool resumed)
+{
+    Trace *const trace = env_.host.trace();
+    if (!trace)
+        return;
+    const TraceArg ctx = TraceArg::number("context", job_.ctx.value);
+    const TraceArg queue = TraceArg::number("queue", job_.queue.value);
+    const TraceArg begun = TraceArg::text("begun", resumed ? "before the state was loaded" : "now");
+    if (job_.mode == GMEMU_H_MODE_EXEC)
+        trace->begin(trace_track(index_), "work-group",
+                     {ctx, queue, TraceArg::hex("pc", job_.pc), TraceArg::number("x", job_.wg_id[0]),
+                      TraceArg::number("y", job_.wg_id[1]), TraceArg::number("z", job_.wg_id[2]), begun});
+    else
+        trace->begin(trace_track(index_), job_.mode == GMEMU_H_MODE_COPY ? "copy" : "fill",
+                     {ctx, queue, TraceArg::number("bytes", job_.blit_len), TraceArg::hex("dst", job_.blit_dst),
+                      TraceArg::hex("src", job_.blit_src), begun});
+}
+
+void ComputeHart::trace_end_job(Resolved end, const Result &result)
+{
+    if (Trace *const trace = env_.host.trace())
+        trace->end(trace_track(index_),
+                   {TraceArg::text("result", end == Resolved::kHalted ? name_of_cause(result.cause) : "reset"),
+                    TraceArg::number("instructions", instret_.load())});
+}
+
+void ComputeHart::trace_stall()
+{
+    if (Trace *const trace = env_.host.trace())
+        trace->begin(trace_track(index_), "stall",
+                     {TraceArg::hex("fault", env_.faults.number(index_)), TraceArg::hex("va", stall_.va.value),
+                      TraceArg::text("access", name_of_access(static_cast<size_t>(stall_.access))),
+                      TraceArg::text("type", name_of_fault(stall_.type)), TraceArg::hex("pc", stall_.pc)});
+}
+
+void ComputeHart::trace_answer(const char *answer)
+{
+    if (Trace *const trace = env_.host.trace())
+        trace->end(trace_track(index_), {TraceArg::text("result", answer)});
+}
+
+// ---------------------------------------------------------------------- jobs
 
 // Looked at before each stretch of work: is something else wanted of this hart?
 ComputeHart::Resolved ComputeHart::attend(uint64_t pc, Result &result)
@@ -320,13 +385,17 @@ ComputeHart::Resolved ComputeHart::await_decision(Result &result)
 {
     const Stall &at = stall_;
     for (;;) {
+        trace_stall();
         leave_gate();
         meter_.enter(HartMeter::Phase::kStalled);
         env_.faults.await(index_);
-        if (!enter_gate())
+        if (!enter_gate()) {
+            trace_answer("reset");
             return Resolved::kAbandoned;
+        }
         const FaultOutcome outcome = env_.faults.take_outcome(index_);
         state_ = GMEMU_HART_RUNNING;
+        trace_answer(name_of(outcome.verdict));
         switch (outcome.verdict) {
         case Verdict::kReplay:
             if (engine_->port.fill(at.va.value, at.access).status == hart::FillStatus::kFilled) {

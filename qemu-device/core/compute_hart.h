@@ -90,7 +90,12 @@ private:
     void run();
     void work();
     void begin_job();
+    Resolved run_job(Result &result);
     void hang();
+    void trace_begin_job(bool resumed);
+    void trace_end_job(Resolved end, const Result &result);
+    void trace_stall();
+    void trace_answer(const char *answer);
     Resolved execute(Result &result);
     Resolved blit(Result &result);
     Resolved blit_page(Result &result);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core_thread.h"
+#include "trace.h"
 
 namespace gmemu {
 
@@ -56,6 +57,7 @@ CopyEngine::CopyEngine(RegisterFile &registers, const Host &host, Dram &dram, Ch
             failed_ = 0;
             prefetched_.clear();
             prefetched_next_ = 0;
+            trace_end("ring enabled anew");
             registers_.set(GMEMU_REG_COPY_PUT, 0);
             registers_.set(GMEMU_REG_COPY_GET, 0);
         }
@@ -189,12 +191,36 @@ bool CopyEngine::data_fails() const
     return false;
 }
 
+void CopyEngine::trace_begin()
+{
+    Trace *const trace = host_.trace();
+    if (!trace || (desc_.op != GMEMU_COPY_OP_COPY && desc_.op != GMEMU_COPY_OP_FILL))
+        return;
+    const bool copy = desc_.op == GMEMU_COPY_OP_COPY;
+    auto place = [](bool local) { return local ? "local" : "system"; };
+    trace->begin(TraceTrack::kCopyEngine, copy ? "copy" : "fill",
+                 {TraceArg::number("bytes", desc_.len),
+                  TraceArg::text("from", copy ? place(desc_.flags & GMEMU_COPY_SRC_LOCAL) : "pattern"),
+                  TraceArg::text("to", place(desc_.flags & GMEMU_COPY_DST_LOCAL)), TraceArg::hex("src", desc_.src),
+                  TraceArg::hex("dst", desc_.dst), TraceArg::number("index", get_)});
+}
+
+// Of what has begun, if anything.
+void CopyEngine::trace_end(const char *result)
+{
+    if (Trace *const trace = host_.trace())
+        trace->end_all(TraceTrack::kCopyEngine, {TraceArg::text("result", result), TraceArg::number("moved", done_)});
+}
+
 void CopyEngine::fence(const gmemu_copy_desc &desc)
 {
     gmemu_copy_fence record{};
     record.value = desc.src;
     record.errors = failed_;
     failed_ = 0;
+    if (Trace *const trace = host_.trace())
+        trace->instant(TraceTrack::kCopyEngine, "fence",
+                       {TraceArg::number("value", record.value), TraceArg::number("errors", record.errors)});
     // Everything before is visible before the value is, and the value comes last.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     const auto bytes = std::as_bytes(std::span(&record, 1));
@@ -238,8 +264,10 @@ bool CopyEngine::work(uint64_t budget)
             }
             if (audit_)
                 audit_(desc_, get_, false);
+            trace_begin();
             if (data_fails()) {
                 failed_++;
+                trace_end("failed");
                 finish_descriptor();
                 continue;
             }
@@ -254,6 +282,7 @@ bool CopyEngine::work(uint64_t budget)
         if (desc_.op == GMEMU_COPY_OP_NOP || done_ == desc_.len) {
             if (audit_)
                 audit_(desc_, get_, true);
+            trace_end("done");
             finish_descriptor();
             continue;
         }
@@ -274,6 +303,7 @@ bool CopyEngine::work(uint64_t budget)
                 errors_.raise(GMEMU_ERR_POISON, transfer_.failed_at().value);
             else
                 dma_failed(transfer_.failed_at(), "data");
+            trace_end("failed");
             finish_descriptor();
             continue;
         }
@@ -321,6 +351,7 @@ void CopyEngine::reset()
     prefetched_.clear();
     prefetched_next_ = 0;
     bytes_since_reset_ = 0;
+    trace_end("reset");
 }
 
 void CopyEngine::transfer(StateStream &stream)
@@ -346,6 +377,8 @@ void CopyEngine::transfer(StateStream &stream)
                    "the copy descriptor under way is impossible");
     if (!stream.ok())
         have_ = enabled_ = false;
+    if (have_)
+        trace_begin();
     wake_.notify_all();
 }
 

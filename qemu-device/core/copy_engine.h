@@ -57,6 +57,8 @@ private:
     bool fetch(gmemu_copy_desc &desc, bool &readable);
     void finish_descriptor();
     void fence(const gmemu_copy_desc &desc);
+    void trace_begin();
+    void trace_end(const char *result);
     void check_put(uint32_t value);
     bool data_fails() const;
     void dma_failed(BusAddr at, const char *what);

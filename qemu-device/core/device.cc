@@ -40,7 +40,7 @@ std::string Device::validate(const gmemu_config &config, const gmemu_host_ops &o
 }
 
 Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaque, const AuditTimes &times)
-    : host_(ops, opaque), errors_(host_), injector_(host_, errors_, config.inject ? config.inject : "", config.cores),
+    : host_(ops, opaque), clock_(host_), trace_(Trace::make(config.trace, clock_, host_, config.cores)), errors_(host_), injector_(host_, errors_, config.inject ? config.inject : "", config.cores),
       checker_(host_, errors_, config.check), chaos_(config.chaos_seed),
       dram_(config.dram_size, static_cast<std::byte *>(config.dram)), registers_(checker_, errors_),
       check_ring_(registers_, host_, checker_, errors_, clock_, report_gate_), ring_map_(registers_, checker_),
@@ -192,10 +192,12 @@ void Device::mmio_write(uint64_t offset, uint64_t value, unsigned size)
 void Device::write_ctrl(uint64_t value)
 {
     if (value & GMEMU_CTRL_RESET) {
-        reset();
+        reset(ResetCause::kRegister);
         return;
     }
     std::lock_guard lock(control_mutex_);
+    if (trace_)
+        trace_->instant(TraceTrack::kDevice, value & GMEMU_CTRL_ENABLE ? "enabled" : "disabled");
     registers_.set(GMEMU_REG_CTRL, value);
     if (value & GMEMU_CTRL_ENABLE) {
         engine_gate_.release(HoldReason::kDisabled);
@@ -246,11 +248,16 @@ void Device::drain()
     report_gate_.drain();
 }
 
-void Device::reset()
+void Device::reset(ResetCause cause)
 {
     std::lock_guard lock(control_mutex_);
+    if (trace_)
+        trace_->begin(TraceTrack::kDevice, "reset",
+                      {TraceArg::text("by", cause == ResetCause::kRegister ? "CTRL" : "function or bus")});
     reset_blocks();
     dram_.clear();
+    if (trace_)
+        trace_->end(TraceTrack::kDevice);
 }
 
 // All but local DRAM.
@@ -299,6 +306,8 @@ void Device::quiesce()
     std::lock_guard lock(control_mutex_);
     if (quiesced_++)
         return;
+    if (trace_)
+        trace_->begin(TraceTrack::kDevice, "held");
     hold(HoldReason::kQuiesced);
     drain();
     faults_.settle();
@@ -317,6 +326,8 @@ void Device::resume()
     engine_gate_.release(HoldReason::kQuiesced);
     mgmt_gate_.release(HoldReason::kQuiesced);
     report_gate_.release(HoldReason::kQuiesced);
+    if (trace_)
+        trace_->end(TraceTrack::kDevice);
 }
 
 // ------------------------------------------------------------- saved state
@@ -370,8 +381,14 @@ std::string Device::load(std::span<const std::byte> bytes)
     if (!quiesced_)
         return "a state can only be loaded while the device is quiesced";
     reset_blocks();
+    if (trace_)
+        trace_->end(TraceTrack::kDevice, {TraceArg::text("result", "a state is loaded")});
     StateStream stream(bytes);
     transfer(stream);
+    if (trace_) {
+        trace_->clock_set();
+        trace_->begin(TraceTrack::kDevice, "held");
+    }
     if (!stream.ok()) {
         reset_blocks();
         dram_.clear();
@@ -390,6 +407,8 @@ void Device::set_bus_master(bool enabled)
 {
     if (host_.bus_master() == enabled)
         return;
+    if (trace_)
+        trace_->instant(TraceTrack::kDevice, enabled ? "bus master on" : "bus master off");
     host_.set_bus_master(enabled);
     if (enabled)
         return;
@@ -416,6 +435,12 @@ void Device::poison_dram(DramOffset page)
     TlbMatch all;
     all.kind = TlbMatch::Kind::kAll;
     mmu_.shootdown(all);
+}
+
+void Device::end_trace()
+{
+    if (trace_)
+        trace_->close();
 }
 
 void Device::stats(gmemu_core_stats &stats) const

@@ -37,6 +37,7 @@
 #include "ring_map.h"
 #include "run_gate.h"
 #include "state_stream.h"
+#include "trace.h"
 
 namespace gmemu {
 
@@ -52,7 +53,8 @@ public:
 
     uint64_t mmio_read(uint64_t offset, unsigned size);
     void mmio_write(uint64_t offset, uint64_t value, unsigned size);
-    void reset();
+    enum class ResetCause { kFunction, kRegister };
+    void reset(ResetCause cause = ResetCause::kFunction);
     void quiesce();
     void resume();
     void set_bus_master(bool enabled);
@@ -65,6 +67,8 @@ public:
     std::string load(std::span<const std::byte> stream);
     Dram &dram() { return dram_; }
     void stats(gmemu_core_stats &stats) const;
+    void end_trace();
+    Trace *trace() { return trace_.get(); }
 
     // For tests: the management hart's register block without firmware.
     MgmtRegisters &mgmt_registers() { return mgmt_registers_; }
@@ -88,6 +92,7 @@ private:
 
     Host host_;
     DeviceClock clock_;
+    std::unique_ptr<Trace> trace_;  // or none; ends after all that tells it something
     DeviceErrors errors_;
     Injector injector_;
     Checker checker_;

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <utility>
+
+#include "trace.h"
 
 namespace gmemu {
 
@@ -26,7 +29,8 @@ void FaultRing::interrupt_if_due()
     if (!armed_ || !head_is_valid())
         return;
     armed_ = false;
-    host_.msix(vector_);
+    if (host_.msix(vector_))
+        trace_interrupt();
 }
 
 std::optional<uint64_t> FaultRing::reserve()
@@ -39,10 +43,14 @@ std::optional<uint64_t> FaultRing::reserve()
     return slot;
 }
 
-void FaultRing::complete(uint64_t slot, gmemu_fault_entry entry)
+void FaultRing::complete(uint64_t slot, gmemu_fault_entry entry, uint64_t fault)
 {
-    if (std::erase(unwritten_, slot) == 0)
+    Trace *const trace = host_.trace();
+    if (std::erase(unwritten_, slot) == 0) {
+        if (trace && is_only_told(entry))
+            trace->end(TraceKind::kFault, fault, {TraceArg::text("result", "lost")});
         return;
+    }
     // The valid byte becomes visible last.
     constexpr size_t kValidOffset = offsetof(gmemu_fault_entry, valid);
     const std::byte valid{GMEMU_FAULT_VALID};
@@ -59,8 +67,63 @@ void FaultRing::complete(uint64_t slot, gmemu_fault_entry entry)
                                            "unmapped too early",
                                            index_, entry.seq, at.value));
     }
+    if (trace) {
+        note_fault(slot, fault, is_only_told(entry));
+        trace->step(TraceKind::kFault, fault, ok ? "in ring" : "not in memory",
+                    {TraceArg::number("ring", index_), TraceArg::number("index", slot % entries()),
+                     TraceArg::number("seq", entry.seq)});
+    }
     interrupt_if_due();
 }
+
+// -------------------------------------------------------------------- trace
+
+void FaultRing::note_fault(uint64_t slot, uint64_t fault, bool only_told)
+{
+    traced_.resize(entries());
+    traced_[slot % entries()] = {fault, only_told};
+}
+
+// One interrupt tells of all entries that can be read.
+void FaultRing::trace_interrupt()
+{
+    Trace *const trace = host_.trace();
+    if (!trace || traced_.empty())
+        return;
+    uint64_t readable = reserved_;
+    for (const uint64_t slot : unwritten_)
+        readable = std::min(readable, slot);
+    for (uint64_t slot = std::max(announced_, released_); slot < readable; slot++)
+        trace->step(TraceKind::kFault, traced_[slot % entries()].fault, "interrupt", {TraceArg::number("vector", vector_)});
+    announced_ = std::max(announced_, readable);
+}
+
+// GET is about to pass @count entries.
+void FaultRing::trace_taken(uint64_t count)
+{
+    Trace *const trace = host_.trace();
+    if (!trace || traced_.empty())
+        return;
+    for (uint64_t slot = released_; slot < released_ + count; slot++) {
+        const Traced traced = std::exchange(traced_[slot % entries()], {});
+        trace->step(TraceKind::kFault, traced.fault, "taken");
+        if (traced.only_told)
+            trace->end(TraceKind::kFault, traced.fault, {TraceArg::text("result", "told")});
+    }
+}
+
+// Entries that nobody will read any more.
+void FaultRing::trace_unread(const char *result)
+{
+    if (Trace *const trace = host_.trace())
+        for (const Traced &traced : traced_)
+            if (traced.only_told)
+                trace->end(TraceKind::kFault, traced.fault, {TraceArg::text("result", result)});
+    traced_.clear();
+    announced_ = 0;
+}
+
+// ------------------------------------------------------------------ registers
 
 // The ring is full, so there is an entry whose interrupt comes or has come.
 void FaultRing::drop()
@@ -86,6 +149,7 @@ bool FaultRing::write_ctrl(uint64_t value)
         dropped_ = 0;
         reserved_ = released_ = 0;
         unwritten_.clear();
+        trace_unread("ring enabled anew");
         armed_ = true;
         registers_.set(reg(GMEMU_FAULT_GET), 0);
         registers_.set(reg(GMEMU_FAULT_PUT), 0);
@@ -151,6 +215,7 @@ void FaultRing::write_get(uint64_t value)
     lose_unwritten(released_ + taken);
     if (checker_.enabled())
         check_released(released_, taken);
+    trace_taken(taken);
     released_ += taken;
     registers_.set(reg(GMEMU_FAULT_GET), value);
     armed_ = true;
@@ -190,6 +255,7 @@ void FaultRing::reset()
     dropped_ = 0;
     reserved_ = released_ = 0;
     unwritten_.clear();
+    trace_unread("reset");
 }
 
 // No slot is without its entry.

@@ -30,9 +30,18 @@ public:
     // Takes the slot at PUT. Empty: disabled or full, which drop() reports.
     std::optional<uint64_t> reserve();
     // Writes the entry, valid byte last. A slot that software has taken already is left alone.
-    void complete(uint64_t slot, gmemu_fault_entry entry);
+    // @fault: its number, 0 for a copy of another.
+    void complete(uint64_t slot, gmemu_fault_entry entry, uint64_t fault);
     // An entry found no slot.
     void drop();
+
+    // Is an entry all there is to a fault, since nobody waits for software's answer?
+    bool is_only_told(const gmemu_fault_entry &entry) const
+    {
+        return index_ != GMEMU_FAULT_RING_REPLAYABLE || entry.access == GMEMU_ACCESS_PREFETCH;
+    }
+    // For the trace: the fault that the entry in @slot is of.
+    void note_fault(uint64_t slot, uint64_t fault, bool only_told);
 
     // Register writes; the result says whether the register file keeps the value.
     bool write_ctrl(uint64_t value);
@@ -60,6 +69,9 @@ private:
     void check_released(uint64_t from, uint64_t count);
     void lose_unwritten(uint64_t released);
     void interrupt_if_due();
+    void trace_interrupt();
+    void trace_taken(uint64_t count);
+    void trace_unread(const char *result);
 
     const unsigned index_;
     const unsigned vector_;
@@ -74,6 +86,12 @@ private:
     uint64_t reserved_ = 0;
     uint64_t released_ = 0;
     std::vector<uint64_t> unwritten_;  // reserved slots without an entry, few
+    struct Traced {
+        uint64_t fault = 0;
+        bool only_told = false;
+    };
+    std::vector<Traced> traced_;  // by index; empty: there is no trace
+    uint64_t announced_ = 0;      // entries before this slot have had an interrupt
 };
 
 }  // namespace gmemu

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 
+#include "names.h"
+#include "trace.h"
+
 namespace gmemu {
 
 FaultUnit::FaultUnit(unsigned harts, bool replayable, RegisterFile &registers, const Host &host,
                      const DeviceClock &clock, Checker &checker, DeviceErrors &errors, const Chaos &chaos)
-    : clock_(clock), supported_engines_(replayable ? GMEMU_FAULT_ENGINES_ALL : 0), engines_(supported_engines_),
+    : host_(host), clock_(clock), supported_engines_(replayable ? GMEMU_FAULT_ENGINES_ALL : 0), engines_(supported_engines_),
       replayable_(GMEMU_FAULT_RING_REPLAYABLE, GMEMU_VEC_FAULT, registers, host, checker, errors),
       non_replayable_(GMEMU_FAULT_RING_NONREPLAYABLE, GMEMU_VEC_ERROR, registers, host, checker, errors),
       prefetched_(harts), writer_(mutex_, replayable_, host, clock, chaos)
@@ -61,7 +64,7 @@ void FaultUnit::attach_ring(FaultRing &ring, uint32_t base, RegisterFile &regist
 
 // ------------------------------------------------------------------ entries
 
-FaultWriter::Ticket FaultUnit::post(FaultRing &ring, const Fault &fault, uint32_t client)
+gmemu_fault_entry FaultUnit::raw_of(const Fault &fault, uint32_t client)
 {
     gmemu_fault_entry raw{};
     raw.va = fault.va.value;
@@ -71,10 +74,28 @@ FaultWriter::Ticket FaultUnit::post(FaultRing &ring, const Fault &fault, uint32_
     raw.client = static_cast<uint8_t>(client);
     raw.access = static_cast<uint8_t>(fault.access);
     raw.type = static_cast<uint8_t>(fault.type);
-    const FaultWriter::Ticket ticket = writer_.post(ring, raw);
+    return raw;
+}
+
+FaultWriter::Ticket FaultUnit::post(FaultRing &ring, const Fault &fault, uint32_t client)
+{
+    const FaultWriter::Ticket ticket = writer_.post(ring, raw_of(fault, client));
     found_[fault.type].fetch_add(1, std::memory_order_relaxed);
     count(ticket.state);
     return ticket;
+}
+
+// Who waited has an answer, or will get none.
+void FaultUnit::trace_end(const Entry &entry, const char *result, gmemu_fault_reason reason)
+{
+    Trace *const trace = host_.trace();
+    if (!trace)
+        return;
+    if (reason)
+        trace->end(TraceKind::kFault, entry.fault,
+                   {TraceArg::text("result", result), TraceArg::text("reason", name_of_reason(reason))});
+    else
+        trace->end(TraceKind::kFault, entry.fault, {TraceArg::text("result", result)});
 }
 
 void FaultUnit::count(FaultWriter::Ticket::State state)
@@ -149,6 +170,8 @@ FaultOutcome FaultUnit::take_outcome(HartIndex hart)
     if (slot.interrupted) {
         slot.retrying = false;
         settled_.notify_all();
+        if (slot.outcome.verdict == Verdict::kPending)
+            trace_end(slot.entry, "hart stopped");
         return {Verdict::kInterrupted, GMEMU_REASON_NONE};
     }
     return slot.outcome;
@@ -190,6 +213,12 @@ bool FaultUnit::stalled(HartIndex hart)
 {
     std::lock_guard lock(mutex_);
     return harts_[hart.value]->outstanding;
+}
+
+uint64_t FaultUnit::number(HartIndex hart)
+{
+    std::lock_guard lock(mutex_);
+    return harts_[hart.value]->entry.fault;
 }
 
 void FaultUnit::replay_tried(HartIndex hart)
@@ -259,6 +288,8 @@ FaultOutcome FaultUnit::park(Fault fault)
         auto it = std::find_if(slots.begin(), slots.end(), unused);
         parked = it != slots.end() ? &*it : &slots[next_victim_[queue]++ % kParkedPerQueue];
     }
+    if (parked->state == ParkState::kPending)
+        trace_end(parked->entry, "forgotten");
     parked->state = ParkState::kPending;
     parked->fault = fault;
     parked->entry = {post(replayable_, fault, fault.queue.value)};
@@ -268,6 +299,9 @@ FaultOutcome FaultUnit::park(Fault fault)
 void FaultUnit::forget_queue(QueueId queue)
 {
     std::lock_guard lock(mutex_);
+    for (const Parked &parked : parked_[queue.value % GMEMU_MAX_QUEUES])
+        if (parked.state == ParkState::kPending)
+            trace_end(parked.entry, "queue gone");
     parked_[queue.value % GMEMU_MAX_QUEUES].fill(Parked());
     writer_.hurry([&](const gmemu_fault_entry &entry) {
         return entry.engine == GMEMU_ENGINE_QP && entry.client == queue.value;
@@ -288,6 +322,7 @@ void FaultUnit::replay()
                 continue;
             slot->outcome = {Verdict::kReplay, GMEMU_REASON_NONE};
             slot->retrying = true;
+            trace_end(slot->entry, "replay");
             slot->wake.notify_all();
         }
         for (auto &queue : parked_) {
@@ -295,6 +330,7 @@ void FaultUnit::replay()
                 if (parked.state != ParkState::kPending)
                     continue;
                 parked.state = ParkState::kReady;
+                trace_end(parked.entry, "replay");
                 touched = true;
             }
         }
@@ -344,6 +380,7 @@ void FaultUnit::cancel(const CancelMatch &match, gmemu_fault_reason reason)
                 !matches(match, i, slot.fault))
                 continue;
             slot.outcome = {Verdict::kCancelled, reason};
+            trace_end(slot.entry, "cancel", reason);
             slot.wake.notify_all();
         }
         for (uint32_t queue = 0; queue < parked_.size(); queue++) {
@@ -352,6 +389,7 @@ void FaultUnit::cancel(const CancelMatch &match, gmemu_fault_reason reason)
                     continue;
                 parked.state = ParkState::kCancelled;
                 parked.reason = reason;
+                trace_end(parked.entry, "cancel", reason);
                 touched = true;
             }
         }
@@ -425,6 +463,8 @@ void FaultUnit::restart_overdue()
 void FaultUnit::reset()
 {
     std::lock_guard lock(mutex_);
+    if (Trace *const trace = host_.trace())
+        trace->end_all(TraceKind::kFault, {TraceArg::text("result", "reset")});
     for (FaultRing *ring : {&replayable_, &non_replayable_}) {
         writer_.forget(*ring);
         ring->reset();
@@ -506,6 +546,10 @@ void FaultUnit::transfer(StateStream &stream)
         }
         stream.field(next_victim_);
     });
+    if (stream.loading() && stream.ok())
+        visit_pending([&](Entry &entry, const Fault &fault, uint32_t client) {
+            writer_.trace_loaded(replayable_, raw_of(fault, client), entry);
+        });
 }
 
 }  // namespace gmemu

@@ -68,6 +68,7 @@ public:
     void await(HartIndex hart);
     FaultOutcome take_outcome(HartIndex hart);
     bool stalled(HartIndex hart);  // between stall() and take_outcome()
+    uint64_t number(HartIndex hart);  // of that fault; 0: it was not entered
     // After kReplay: the access has been tried. Comes before the next stall().
     void replay_tried(HartIndex hart);
     // A compute hart: tells software that it will want a page. Nobody waits. Dropped when
@@ -154,7 +155,9 @@ private:
     bool is_replayable(gmemu_fault_engine engine) const { return engines_.load() >> engine & 1; }
     FaultRing &ring_of(gmemu_fault_engine engine) { return is_replayable(engine) ? replayable_ : non_replayable_; }
     void attach_ring(FaultRing &ring, uint32_t base, RegisterFile &registers);
+    static gmemu_fault_entry raw_of(const Fault &fault, uint32_t client);
     FaultWriter::Ticket post(FaultRing &ring, const Fault &fault, uint32_t client);
+    void trace_end(const Entry &entry, const char *result, gmemu_fault_reason reason = GMEMU_REASON_NONE);
     void count(FaultWriter::Ticket::State state);
     void arrived(const FaultWriter::Ticket &ticket);
     bool is_underway(const Prefetched &prefetched) const;
@@ -166,6 +169,7 @@ private:
     template <class Visit>
     void visit_pending(Visit visit);  // (Entry &, const Fault &, client)
 
+    const Host &host_;
     const DeviceClock &clock_;
     const uint32_t supported_engines_;
     std::atomic<uint32_t> engines_;  // GMEMU_REG_FAULT_ENGINES

@@ -4,6 +4,8 @@
 #include <chrono>
 
 #include "core_thread.h"
+#include "names.h"
+#include "trace.h"
 
 namespace gmemu {
 
@@ -47,6 +49,7 @@ FaultWriter::Ticket FaultWriter::post(FaultRing &ring, gmemu_fault_entry raw)
     raw.timestamp = clock_.now_ns();
     raw.seq = ring.next_seq();
     Ticket ticket{.state = Ticket::State::kInRing, .fault = ++faults_};
+    trace_begin(ticket.fault, raw, false);
 
     if (chaos.one_in(kTwice))
         delay(chaos, {&ring, raw, ticket.fault, std::nullopt, true});
@@ -57,7 +60,7 @@ FaultWriter::Ticket FaultWriter::post(FaultRing &ring, gmemu_fault_entry raw)
     }
     const auto slot = ring.reserve();
     if (!slot) {
-        ring.drop();
+        drop(ring, ticket.fault, raw);
         ticket.state = Ticket::State::kDropped;
         return ticket;
     }
@@ -65,8 +68,38 @@ FaultWriter::Ticket FaultWriter::post(FaultRing &ring, gmemu_fault_entry raw)
     if (chaos.one_in(kValidLater))
         delay(chaos, {&ring, raw, ticket.fault, slot, false});
     else
-        ring.complete(*slot, raw);
+        ring.complete(*slot, raw, ticket.fault);
     return ticket;
+}
+
+void FaultWriter::trace_begin(uint64_t fault, const gmemu_fault_entry &raw, bool loaded)
+{
+    if (Trace *const trace = host_.trace())
+        trace->begin(TraceKind::kFault, fault, name_of_fault(raw.type),
+                     {TraceArg::number("context", raw.ctx), TraceArg::hex("va", raw.va),
+                      TraceArg::text("access", name_of_access(raw.access)), TraceArg::text("engine", name_of_engine(raw.engine)),
+                      TraceArg::number("client", raw.client), TraceArg::number("queue", raw.queue),
+                      TraceArg::text("found", loaded ? "before the state was loaded" : "now")});
+}
+
+void FaultWriter::trace_loaded(FaultRing &ring, const gmemu_fault_entry &raw, const Ticket &ticket)
+{
+    if (!host_.trace())
+        return;
+    trace_begin(ticket.fault, raw, true);
+    if (ticket.state == Ticket::State::kInRing && ticket.slot >= ring.released())
+        ring.note_fault(ticket.slot, ticket.fault, false);
+}
+
+void FaultWriter::drop(FaultRing &ring, uint64_t fault, const gmemu_fault_entry &raw)
+{
+    ring.drop();
+    Trace *const trace = host_.trace();
+    if (!trace)
+        return;
+    trace->step(TraceKind::kFault, fault, "dropped");
+    if (ring.is_only_told(raw))
+        trace->end(TraceKind::kFault, fault, {TraceArg::text("result", "dropped")});
 }
 
 void FaultWriter::delay(ChaosStream &chaos, const Delayed &delayed)
@@ -79,9 +112,9 @@ void FaultWriter::write(const Delayed &delayed)
 {
     const auto slot = delayed.slot ? delayed.slot : delayed.ring->reserve();
     if (slot)
-        delayed.ring->complete(*slot, delayed.raw);
+        delayed.ring->complete(*slot, delayed.raw, delayed.copy ? 0 : delayed.fault);
     else if (!delayed.copy)
-        delayed.ring->drop();
+        drop(*delayed.ring, delayed.fault, delayed.raw);
     if (delayed.copy || delayed.slot)
         return;
     arrival_hook_({slot ? Ticket::State::kInRing : Ticket::State::kDropped, delayed.fault, slot.value_or(0)});
@@ -89,7 +122,15 @@ void FaultWriter::write(const Delayed &delayed)
 
 void FaultWriter::forget(const FaultRing &ring)
 {
-    std::erase_if(delayed_, [&](const auto &item) { return item.second.ring == &ring; });
+    Trace *const trace = host_.trace();
+    std::erase_if(delayed_, [&](const auto &item) {
+        const Delayed &delayed = item.second;
+        if (delayed.ring != &ring)
+            return false;
+        if (trace && !delayed.copy && ring.is_only_told(delayed.raw))
+            trace->end(TraceKind::kFault, delayed.fault, {TraceArg::text("result", "ring disabled")});
+        return true;
+    });
 }
 
 void FaultWriter::run()

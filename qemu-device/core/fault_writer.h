@@ -41,6 +41,8 @@ public:
 
     // Fills in timestamp, seq and valid.
     Ticket post(FaultRing &ring, gmemu_fault_entry raw);
+    // For the trace: a fault that was outstanding in a state that is loaded.
+    void trace_loaded(FaultRing &ring, const gmemu_fault_entry &raw, const Ticket &ticket);
 
     // Delayed entries come now: those that match, or all.
     template <class Predicate>
@@ -74,6 +76,8 @@ private:
         bool copy = false;             // of an entry that came, or comes, by itself
     };
 
+    void trace_begin(uint64_t fault, const gmemu_fault_entry &raw, bool loaded);
+    void drop(FaultRing &ring, uint64_t fault, const gmemu_fault_entry &raw);
     void delay(ChaosStream &chaos, const Delayed &delayed);
     void write(const Delayed &delayed);
     void run();

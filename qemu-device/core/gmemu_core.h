@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* Raised when a struct or a function's meaning changes; checked at create. */
-#define GMEMU_CORE_ABI 3u
+#define GMEMU_CORE_ABI 4u
 
 struct gmemu_core;
 
@@ -32,6 +32,7 @@ enum gmemu_log_level {
 	GMEMU_LOG_GUEST_ERROR, /* contract violation or bad programming by the guest */
 	GMEMU_LOG_INFO, /* firmware console, state changes */
 	GMEMU_LOG_TRACE,
+	GMEMU_LOG_WARNING, /* something about the host; the device is not concerned */
 };
 
 struct gmemu_host_ops {
@@ -63,6 +64,12 @@ struct gmemu_host_ops {
 	/* A core thread starts or ends (QEMU: RCU registration). */
 	void (*thread_enter)(void *opaque, const char *name);
 	void (*thread_exit)(void *opaque);
+
+	/*
+	 * The clock of the device: ns since any time, never going back, from any thread.
+	 * GMEMU_REG_TIMESTAMP and the device trace go by it. NULL: CLOCK_MONOTONIC.
+	 */
+	uint64_t (*clock_ns)(void *opaque);
 };
 
 struct gmemu_config {
@@ -81,6 +88,7 @@ struct gmemu_config {
 	uint32_t peer; /* 1: local DRAM and page tables are the firmware's (GMEMU_CAP_PEER) */
 	uint32_t reserved1;
 	const char *inject; /* faults of hardware, on purpose (docs/device.md); NULL or "": none. Copied. */
+	const char *trace; /* file for the device trace (docs/device.md); NULL or "": none. Copied. */
 };
 
 /*
@@ -94,6 +102,12 @@ struct gmemu_core *gmemu_core_create(const struct gmemu_config *config,
 
 /* Stops all threads, releases all mappings, frees. */
 void gmemu_core_destroy(struct gmemu_core *core);
+
+/*
+ * Writes what is left of the device trace and closes it; the device goes on without. For an
+ * embedder that ends without gmemu_core_destroy().
+ */
+void gmemu_core_end_trace(struct gmemu_core *core);
 
 /* BAR0 access; @size is 1, 2, 4 or 8. */
 uint64_t gmemu_core_mmio_read(struct gmemu_core *core, uint64_t offset, unsigned int size);
@@ -121,7 +135,7 @@ void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
 
 /*
  * The state of a quiesced device as bytes, and back into a device with the same
- * configuration (all but chaos_seed and inject, and where dram is), quiesced as well. No MMIO
+ * configuration (all but chaos_seed, inject and trace, and where dram is), quiesced as well. No MMIO
  * meanwhile. What is cached (TLBs, decoded instructions) is not part of it, nor
  * are bus mastering and the contents of config.dram, which the embedder saves. The
  * bytes are checked: they may come from anywhere.

@@ -5,6 +5,8 @@
 #include <thread>
 
 #include "injector.h"
+#include "names.h"
+#include "trace.h"
 
 namespace gmemu {
 
@@ -70,18 +72,31 @@ uint64_t Host::link_piece() const
     return injector_ ? injector_->link_piece() : ~0ull;
 }
 
-void Host::msix(unsigned vector) const
+bool Host::msix(unsigned vector) const
 {
-    if (injector_ && injector_->interrupt_lost(vector))
-        return;
+    const bool lost = injector_ && injector_->interrupt_lost(vector);
+    if (trace_)
+        trace_->instant(TraceTrack::kInterrupts, name_of_vector(vector),
+                        {TraceArg::number("vector", vector), TraceArg::text("sent", lost ? "lost" : "yes")});
+    if (lost)
+        return false;
     interrupts_.fetch_add(1, std::memory_order_relaxed);
     ops_.msix(opaque_, vector);
+    return true;
 }
 
 void Host::log(gmemu_log_level level, const std::string &text) const
 {
     if (ops_.log)
         ops_.log(opaque_, level, text.c_str());
+}
+
+uint64_t Host::clock_ns() const
+{
+    if (ops_.clock_ns)
+        return ops_.clock_ns(opaque_);
+    const auto time = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
 }
 
 void Host::thread_enter(const char *name) const

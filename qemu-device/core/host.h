@@ -15,6 +15,7 @@ namespace gmemu {
 
 class Host;
 class Injector;
+class Trace;
 
 // Directly mapped system memory. Translations in the TLBs share it; the last
 // one that goes unmaps it and tells the embedder whether it may have changed.
@@ -74,15 +75,20 @@ public:
     // What a transfer through mappings may move before it calls pace().
     uint64_t link_piece() const;
 
-    void msix(unsigned vector) const;
+    // false: it was lost, on purpose.
+    bool msix(unsigned vector) const;
     // Sent, that is: those that were lost on purpose are not.
     uint64_t interrupts() const { return interrupts_.load(std::memory_order_relaxed); }
     void log(gmemu_log_level level, const std::string &text) const;
     void thread_enter(const char *name) const;
     void thread_exit() const;
+    uint64_t clock_ns() const;
 
     // Faults to be injected; before anything runs.
     void set_injector(Injector &injector) { injector_ = &injector; }
+    // Where to tell what happens, if anywhere. Set before the blocks of the device are made.
+    void set_trace(Trace &trace) { trace_ = &trace; }
+    Trace *trace() const { return trace_; }
 
     void set_bus_master(bool enabled) { bus_master_.store(enabled); }
     bool bus_master() const { return bus_master_.load(); }
@@ -91,6 +97,7 @@ private:
     gmemu_host_ops ops_;
     void *opaque_;
     Injector *injector_ = nullptr;
+    Trace *trace_ = nullptr;
     std::atomic<bool> bus_master_{true};
     mutable std::atomic<uint64_t> interrupts_{0};
 };

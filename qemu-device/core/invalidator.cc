@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core_thread.h"
+#include "trace.h"
 
 namespace gmemu {
 
@@ -136,6 +137,7 @@ void Invalidator::submit(uint32_t word)
     // A refused command still completes, in its turn, and does nothing.
     Command command = decoded.value_or(Command{.operands = operands, .refused = true});
     command.seq = ++seq_;
+    trace_begin(command);
     if (busy_ || !queue_.empty()) {
         queue_.push_back({command, std::nullopt, false});
         work_.notify_one();
@@ -162,6 +164,32 @@ void Invalidator::submit(uint32_t word)
     replay(command);
     lock.lock();
     complete(lock, command.seq);
+}
+
+// From the write of INV_CMD until INV_DONE shows its number.
+void Invalidator::trace_begin(const Command &command)
+{
+    Trace *const trace = host_.trace();
+    if (!trace)
+        return;
+    const char *name = "refused";
+    if (!command.refused) {
+        switch (command.replay) {
+        case Command::Replay::kNone: name = command.has_scope ? "invalidate" : "nothing"; break;
+        case Command::Replay::kStart: name = command.has_scope ? "invalidate and replay" : "replay"; break;
+        case Command::Replay::kStartAckAll: name = command.has_scope ? "invalidate, replay and wait" : "replay and wait"; break;
+        case Command::Replay::kCancel: name = command.has_scope ? "invalidate and cancel" : "cancel"; break;
+        }
+    }
+    const char *scope = "none";
+    if (command.has_scope)
+        scope = command.match.kind == TlbMatch::Kind::kRange     ? "range"
+                : command.match.kind == TlbMatch::Kind::kContext ? "context"
+                                                                 : "all";
+    trace->begin(TraceKind::kInvalidation, command.seq, name,
+                 {TraceArg::number("seq", command.seq), TraceArg::hex("command", command.operands.word),
+                  TraceArg::text("scope", scope), TraceArg::number("context", command.operands.ctx),
+                  TraceArg::hex("va", command.operands.va), TraceArg::number("bytes", command.operands.size)});
 }
 
 void Invalidator::replay(const Command &command)
@@ -195,6 +223,8 @@ void Invalidator::replay_and_settle(const Command &command, bool replayed)
 void Invalidator::complete(std::unique_lock<std::mutex> &lock, uint32_t seq)
 {
     done_ = seq;
+    if (Trace *const trace = host_.trace())
+        trace->end(TraceKind::kInvalidation, seq);
     busy_ = false;
     progress_.notify_all();
     if (!queue_.empty())
@@ -251,6 +281,8 @@ void Invalidator::reset()
         progress_.wait(lock);
     }
     seq_ = done_ = 0;
+    if (Trace *const trace = host_.trace())
+        trace->end_all(TraceKind::kInvalidation, {TraceArg::text("result", "reset")});
 }
 
 void Invalidator::settle()
@@ -296,6 +328,7 @@ void Invalidator::transfer(StateStream &stream)
         }
         // There is nothing in the TLBs of a device that is loaded, so its shootdown is quick.
         queue_.push_back({command, std::nullopt, replayed});
+        trace_begin(command);
     }
     if (!stream.loading())
         return;

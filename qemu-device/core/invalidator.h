@@ -72,6 +72,7 @@ private:
     // Empty and @why for a command that is refused.
     static std::optional<Command> decode(const Operands &operands, const char *&why);
     void submit(uint32_t word);
+    void trace_begin(const Command &command);
     void replay(const Command &command);
     void replay_and_settle(const Command &command, bool replayed);
     void complete(std::unique_lock<std::mutex> &lock, uint32_t seq);

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "trace.h"
+
 namespace gmemu {
 
 bool MgmtDma::read(uint64_t offset, uint64_t &value)
@@ -14,7 +16,11 @@ bool MgmtDma::read(uint64_t offset, uint64_t &value)
     case GMEMU_M_DMA_DST: value = dst_; return true;
     case GMEMU_M_DMA_LEN: value = len_; return true;
     case GMEMU_M_DMA_CMD:
-        work();
+        if (busy_) {
+            work();
+            if (!busy_)
+                trace_end(kCopySpan, failed_ ? "failed" : "done");
+        }
         value = (busy_ ? GMEMU_M_DMA_BUSY : 0) | (failed_ ? GMEMU_M_DMA_FAILED : 0);
         return true;
     case GMEMU_M_INV_VA: value = inv_va_; return true;
@@ -67,7 +73,19 @@ void MgmtDma::start_copy(uint64_t command)
     done_ = 0;
     failed_ = false;
     busy_ = true;
+    if (Trace *const trace = host_.trace())
+        trace->begin(TraceKind::kFirmware, kCopySpan, desc_.op == GMEMU_COPY_OP_COPY ? "copy" : "fill",
+                     {TraceArg::number("bytes", desc_.len), TraceArg::hex("src", desc_.src), TraceArg::hex("dst", desc_.dst),
+                      TraceArg::hex("flags", desc_.flags)});
     work();
+    if (!busy_)
+        trace_end(kCopySpan, failed_ ? "failed" : "done");
+}
+
+void MgmtDma::trace_end(uint64_t span, const char *result)
+{
+    if (Trace *const trace = host_.trace())
+        trace->end(TraceKind::kFirmware, span, {TraceArg::text("result", result)});
 }
 
 void MgmtDma::work()
@@ -119,20 +137,28 @@ void MgmtDma::start_invalidation(uint64_t command)
         return;
     }
     invalidations_.fetch_add(1, std::memory_order_relaxed);
+    if (Trace *const trace = host_.trace())
+        trace->begin(TraceKind::kFirmware, kInvalidationSpan, "invalidate",
+                     {TraceArg::number("context", match.ctx.value), TraceArg::hex("va", pages ? inv_va_ : 0),
+                      TraceArg::number("pages", pages)});
     shootdown_ = mmu_.start_shootdown(match);
 }
 
 bool MgmtDma::invalidating()
 {
     for (unsigned i = 0; shootdown_ && i < kSpins; i++)
-        if (shootdown_->try_finish())
+        if (shootdown_->try_finish()) {
             shootdown_.reset();
+            trace_end(kInvalidationSpan, "done");
+        }
     return shootdown_.has_value();
 }
 
 void MgmtDma::reset()
 {
     shootdown_.reset();
+    trace_end(kCopySpan, "reset");
+    trace_end(kInvalidationSpan, "reset");
     src_ = dst_ = len_ = inv_va_ = 0;
     done_ = 0;
     busy_ = failed_ = false;

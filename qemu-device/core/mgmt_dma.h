@@ -24,7 +24,7 @@ namespace gmemu {
 class MgmtDma {
 public:
     MgmtDma(const Host &host, Dram &dram, Mmu &mmu, Checker &checker, DeviceErrors &errors)
-        : mmu_(mmu), checker_(checker), errors_(errors), transfer_(host, dram)
+        : host_(host), mmu_(mmu), checker_(checker), errors_(errors), transfer_(host, dram)
     {
     }
 
@@ -50,6 +50,12 @@ private:
     void start_invalidation(uint64_t command);
     bool invalidating();
 
+    // Spans of the trace.
+    static constexpr uint64_t kCopySpan = 1;
+    static constexpr uint64_t kInvalidationSpan = 2;
+    void trace_end(uint64_t span, const char *result);
+
+    const Host &host_;
     Mmu &mmu_;
     Checker &checker_;
     DeviceErrors &errors_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "mgmt_registers.h"
 
+#include "trace.h"
+
 namespace gmemu {
 
 static constexpr uint64_t kHartStride = GMEMU_M_HART(1) - GMEMU_M_HART(0);
@@ -71,11 +73,34 @@ bool MgmtRegisters::write(uint64_t offset, uint64_t value)
     case GMEMU_M_H2F_GET: mailbox_.set_h2f_get(value); return true;
     case GMEMU_M_F2H_PUT: mailbox_.set_f2h_put(value); return true;
     case GMEMU_M_HART_EVENTS: hart_events_.fetch_and(~value); return true;
-    case GMEMU_M_QP_FORGET: faults_.forget_queue(QueueId(static_cast<uint32_t>(value))); return true;
-    case GMEMU_M_PACKET_START: return true;
-    case GMEMU_M_PACKET_END: packets_.fetch_add(1, std::memory_order_relaxed); return true;
+    case GMEMU_M_QP_FORGET: forget_queue(static_cast<uint32_t>(value)); return true;
+    case GMEMU_M_PACKET_START: packet_started(value); return true;
+    case GMEMU_M_PACKET_END: packet_ended(value); return true;
     default: return dma_.write(offset, value);
     }
+}
+
+// A packet is named by its queue, bits 15 to 0, and its place among those under way there.
+void MgmtRegisters::packet_started(uint64_t packet)
+{
+    if (Trace *const trace = host_.trace())
+        trace->begin(TraceKind::kPacket, packet, "packet",
+                     {TraceArg::number("queue", packet & 0xffff), TraceArg::number("slot", packet >> 16)});
+}
+
+void MgmtRegisters::packet_ended(uint64_t packet)
+{
+    packets_.fetch_add(1, std::memory_order_relaxed);
+    if (Trace *const trace = host_.trace())
+        trace->end(TraceKind::kPacket, packet, {TraceArg::text("result", "complete")});
+}
+
+void MgmtRegisters::forget_queue(uint32_t queue)
+{
+    faults_.forget_queue(QueueId(queue));
+    if (Trace *const trace = host_.trace())
+        trace->end_if(TraceKind::kPacket, [queue](uint64_t packet) { return (packet & 0xffff) == queue; },
+                      {TraceArg::text("result", "queue gone")});
 }
 
 void MgmtRegisters::write_status(uint64_t value)
@@ -107,6 +132,8 @@ void MgmtRegisters::reset()
 {
     hart_events_ = 0;
     line_.clear();
+    if (Trace *const trace = host_.trace())
+        trace->end_all(TraceKind::kPacket, {TraceArg::text("result", "reset")});
 }
 
 void MgmtRegisters::transfer(StateStream &stream)

@@ -48,6 +48,9 @@ private:
 
     void console(char c);
     void write_status(uint64_t value);
+    void packet_started(uint64_t packet);
+    void packet_ended(uint64_t packet);
+    void forget_queue(uint32_t queue);
 
     RegisterFile &registers_;
     const Host &host_;

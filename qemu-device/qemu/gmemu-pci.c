@@ -32,7 +32,9 @@
 #include "hw/qdev-properties.h"
 #include "migration/qemu-file-types.h"
 #include "migration/vmstate.h"
+#include "qemu/timer.h"
 #include "system/runstate.h"
+#include "system/system.h"
 #include "gmemu_core.h"
 #include "gmemu_regs.h"
 
@@ -73,6 +75,7 @@ struct GmemuState {
     char *check;
     uint64_t chaos_seed;
     char *inject;
+    char *trace;
     bool replayable;
     bool coherent;
     bool peer;
@@ -90,6 +93,7 @@ struct GmemuState {
     bool quiesced; /* because the VM is stopped */
     bool asleep; /* in D3hot, likewise quiesced */
     VMChangeStateEntry *run_state;
+    Notifier exit; /* of QEMU */
     MemoryListener listener;
     GArray *stale; /* of GmemuRange: RAM that left the address space, revoked at commit */
     QLIST_HEAD(, GmemuIommu) iommus;
@@ -235,6 +239,9 @@ static void gmemu_log(void *opaque, enum gmemu_log_level level, const char *text
     case GMEMU_LOG_TRACE:
         qemu_log_mask(LOG_TRACE, "gmemu: %s\n", text);
         break;
+    case GMEMU_LOG_WARNING:
+        warn_report("gmemu: %s", text);
+        break;
     }
 }
 
@@ -262,6 +269,12 @@ static void gmemu_thread_exit(void *opaque)
     rcu_unregister_thread();
 }
 
+/* CLOCK_MONOTONIC, as QEMU's own traces have it. */
+static uint64_t gmemu_clock_ns(void *opaque)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+}
+
 static const struct gmemu_host_ops gmemu_host_ops = {
     .abi = GMEMU_CORE_ABI,
     .dma_read = gmemu_dma_read,
@@ -272,6 +285,7 @@ static const struct gmemu_host_ops gmemu_host_ops = {
     .log = gmemu_log,
     .thread_enter = gmemu_thread_enter,
     .thread_exit = gmemu_thread_exit,
+    .clock_ns = gmemu_clock_ns,
 };
 
 /* --------------------------------------------------------------------- MMIO -- */
@@ -723,6 +737,7 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
         .peer = s->peer,
         .vlen = s->vlen,
         .inject = s->inject,
+        .trace = s->trace,
     };
     const char *reason = NULL;
     sigset_t signals;
@@ -755,6 +770,14 @@ static bool gmemu_create_core(GmemuState *s, Error **errp)
         return false;
     }
     return true;
+}
+
+/* QEMU ends without unplugging anything. */
+static void gmemu_qemu_exits(Notifier *notifier, void *data)
+{
+    GmemuState *s = container_of(notifier, GmemuState, exit);
+
+    gmemu_core_end_trace(s->core);
 }
 
 static void gmemu_realize(PCIDevice *pdev, Error **errp)
@@ -824,6 +847,8 @@ static void gmemu_realize(PCIDevice *pdev, Error **errp)
     gmemu_core_set_bus_master(s->core, false);
     s->run_state = qdev_add_vm_change_state_handler(DEVICE(s), gmemu_run_state, s);
     gmemu_run_state(s, runstate_is_running(), runstate_get());
+    s->exit.notify = gmemu_qemu_exits;
+    qemu_add_exit_notifier(&s->exit);
     return;
 
 no_core:
@@ -838,6 +863,7 @@ static void gmemu_exit(PCIDevice *pdev)
     GmemuState *s = GMEMU(pdev);
     struct gmemu_core *core;
 
+    qemu_remove_exit_notifier(&s->exit);
     qemu_del_vm_change_state_handler(s->run_state);
     memory_listener_unregister(&s->listener);
     g_array_free(s->stale, true);
@@ -858,6 +884,7 @@ static const Property gmemu_properties[] = {
     DEFINE_PROP_STRING("check", GmemuState, check),
     DEFINE_PROP_UINT64("chaos", GmemuState, chaos_seed, 0),
     DEFINE_PROP_STRING("inject", GmemuState, inject),
+    DEFINE_PROP_STRING("trace", GmemuState, trace),
     DEFINE_PROP_BOOL("replayable", GmemuState, replayable, true),
     DEFINE_PROP_BOOL("coherent", GmemuState, coherent, false),
     DEFINE_PROP_BOOL("peer", GmemuState, peer, false),

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <thread>
 
@@ -36,7 +37,24 @@ gmemu_host_ops FakeHost::ops() const
     ops.log = log;
     ops.thread_enter = thread_enter;
     ops.thread_exit = thread_exit;
+    ops.clock_ns = clock_ns;
     return ops;
+}
+
+uint64_t FakeHost::clock_ns(void *opaque)
+{
+    if (const uint64_t set = self(opaque).clock_ns_.load())
+        return set;
+    const auto time = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
+}
+
+size_t FakeHost::count_logged(const std::string &text) const
+{
+    std::lock_guard lock(mutex_);
+    return static_cast<size_t>(std::count_if(lines_.begin(), lines_.end(), [&](const std::string &line) {
+        return line.find(text) != std::string::npos;
+    }));
 }
 
 bool FakeHost::logged(const std::string &text) const

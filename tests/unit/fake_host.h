@@ -62,6 +62,9 @@ public:
     // As if dma_map waited for a lock that the caller of dma_revoke holds.
     void block_maps(bool block) { block_maps_ = block; }
     bool map_is_blocked() const { return blocked_.load() > 0; }
+    // The device's clock shows this from now on.
+    void set_clock(uint64_t ns) { clock_ns_ = ns; }
+    size_t count_logged(const std::string &text) const;  // lines that contain it
 
 private:
     static FakeHost &self(void *opaque) { return *static_cast<FakeHost *>(opaque); }
@@ -73,6 +76,7 @@ private:
     static void log(void *opaque, gmemu_log_level level, const char *text);
     static void thread_enter(void *opaque, const char *name);
     static void thread_exit(void *opaque);
+    static uint64_t clock_ns(void *opaque);
 
     uint64_t size_;
     std::byte *ram_;
@@ -84,6 +88,7 @@ private:
     std::atomic<bool> block_maps_{false};
     std::atomic<int> blocked_{0};
     std::function<void(uint64_t, uint64_t)> after_read_;
+    std::atomic<uint64_t> clock_ns_{0};  // 0: that of this machine
     mutable std::mutex mutex_;
     std::vector<std::string> lines_;
     struct Thread {

@@ -31,6 +31,7 @@ static gmemu_config config_of(const MachineOptions &options)
     config.dram = options.local;
     config.peer = options.peer;
     config.vlen = options.vlen;
+    config.trace = options.trace.c_str();
     return config;
 }
 
@@ -259,7 +260,10 @@ void Machine::migrate_quiesced()
     const auto state = save();
     REQUIRE(host.mappings() == 0);
     std::destroy_at(&device);
-    std::construct_at(&device, config_of(options_), host.ops(), &host, options_.times);
+    MachineOptions options = options_;
+    if (!options.trace.empty())
+        options.trace += "." + std::to_string(++migrations_);
+    std::construct_at(&device, config_of(options), host.ops(), &host, options_.times);
     device.quiesce();
     REQUIRE(device.load(state).empty());
     // What a load forgets is missing here.

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "device.h"
@@ -32,6 +33,7 @@ struct MachineOptions {
     std::byte *local = nullptr;  // memory for local DRAM that the CPU sees as well
     bool peer = false;
     uint32_t vlen = 0;       // bits of a vector register
+    std::string trace;       // file; the n-th device after a migration has ".n" behind it
     bool enable = true;      // set up context table and fault ring, CTRL.ENABLE
     gmemu::AuditTimes times{};
 };
@@ -101,6 +103,7 @@ public:
 
 private:
     MachineOptions options_;
+    unsigned migrations_ = 0;
     uint64_t next_ = FakeHost::kRamBase + kPage;
 };
 

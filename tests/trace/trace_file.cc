@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "trace_file.h"
+
+#include <fstream>
+
+using nlohmann::json;
+
+namespace {
+
+void require(bool condition, const std::string &problem)
+{
+    if (!condition)
+        throw BadTrace(problem);
+}
+
+}  // namespace
+
+TraceFile::TraceFile(const std::string &path)
+{
+    std::ifstream in(path);
+    require(in.good(), path + " cannot be opened");
+    events_ = json::parse(in, nullptr, false);
+    require(events_.is_array(), path + " is no JSON array");
+
+    double last = 0;
+    std::map<std::string, std::vector<size_t>> stacks;            // of a row: indices of what is open
+    std::map<std::string, std::map<std::string, size_t>> open;    // of a category: by id
+    for (const json &event : events_) {
+        auto require_event = [&](bool condition, const char *problem) {
+            if (!condition)
+                throw BadTrace(std::string(problem) + ": " + event.dump());
+        };
+        const auto phase = event.at("ph").get<std::string>();
+        require_event(event.at("pid") == 1, "of another process");
+        if (phase == "M") {
+            if (event.at("name") == "thread_name")
+                tracks_[event.at("tid")] = event.at("args").at("name");
+            continue;
+        }
+        const double time = event.at("ts");
+        require_event(time >= last, "out of order");
+        last = time;
+        require_event(tracks_.contains(event.at("tid")), "no such row");
+        const std::string &track = tracks_[event.at("tid")];
+        const json args = event.value("args", json::object());
+        if (phase == "B") {
+            auto &stack = stacks[track];
+            TraceSpan span{event.at("name"), args, {}, time};
+            span.depth = static_cast<unsigned>(stack.size());
+            stack.push_back(rows_[track].size());
+            rows_[track].push_back(span);
+        } else if (phase == "E") {
+            auto &stack = stacks[track];
+            require_event(!stack.empty(), "nothing has begun");
+            TraceSpan &span = rows_[track][stack.back()];
+            stack.pop_back();
+            span.end = args;
+            span.stop = time;
+            span.ended = true;
+        } else if (phase == "i") {
+            require_event(event.at("s") == "t" && event.contains("name"), "no instant");
+        } else {
+            const std::string category = event.at("cat");
+            const std::string id = event.at("id");
+            auto &spans = kinds_[category];
+            auto &known = open[category];
+            if (phase == "b") {
+                require_event(!known.contains(id), "it has begun already");
+                known[id] = spans.size();
+                TraceSpan span{event.at("name"), args, {}, time};
+                span.id = hex(event.at("id"));
+                spans.push_back(span);
+                continue;
+            }
+            require_event(known.contains(id), "it has not begun");
+            TraceSpan &span = spans[known[id]];
+            if (phase == "n") {
+                span.steps.push_back(event.at("name"));
+                continue;
+            }
+            require_event(phase == "e", "an unknown phase");
+            require_event(event.at("name") == span.name, "not the name of the begin");
+            span.end = args;
+            span.stop = time;
+            span.ended = true;
+            known.erase(id);
+        }
+    }
+}
+
+void TraceFile::require_all_ended() const
+{
+    for (const auto *all : {&rows_, &kinds_})
+        for (const auto &[where, spans] : *all)
+            for (const TraceSpan &span : spans) {
+                require(span.ended, where + ": " + span.name + " " + std::to_string(span.id) + " has no end");
+            }
+}
+
+std::vector<TraceSpan> TraceFile::row(const std::string &track) const
+{
+    const auto found = rows_.find(track);
+    return found == rows_.end() ? std::vector<TraceSpan>() : found->second;
+}
+
+std::vector<TraceSpan> TraceFile::kind(const std::string &category) const
+{
+    const auto found = kinds_.find(category);
+    return found == kinds_.end() ? std::vector<TraceSpan>() : found->second;
+}
+
+std::vector<json> TraceFile::instants(const std::string &name) const
+{
+    std::vector<json> found;
+    for (const json &event : events_)
+        if (event.at("ph") == "i" && event.at("name") == name)
+            found.push_back(event);
+    return found;
+}
+
+json TraceFile::metadata(const std::string &name) const
+{
+    for (const json &event : events_)
+        if (event.at("ph") == "M" && event.at("name") == name)
+            return event.at("args");
+    throw BadTrace("no metadata " + name);
+}
