@@ -121,7 +121,7 @@ extend() {
 	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
 
-# The device becomes a part of hw/misc: three files go there, copied when they
+# The device becomes a part of hw/misc, with trace events of its own: three files go there, copied when they
 # differ (ninja rebuilds by time stamps, and the next copy may be of another
 # checkout), and the core comes as the library meson has built.
 plant() {
@@ -142,6 +142,7 @@ plant() {
 		  link_args: [get_option('prefix') / 'lib/libgmemu_core.a', '-lfmt', '-lstdc++'])
 		system_ss.add(when: 'CONFIG_GMEMU', if_true: [files('gmemu/gmemu-pci.c'), gmemu_core])
 	END
+	extend "$misc/trace-events" <"$GLUE/qemu/trace-events"
 	# The few devices of a machine without default devices.
 	touch "$SRC/configs/devices/x86_64-softmmu/gmemu.mak.orig"
 	extend "$SRC/configs/devices/x86_64-softmmu/gmemu.mak" <<-'END'
@@ -180,7 +181,7 @@ configure_stamp() {
 # All that decides what the finished program is.
 built_stamp() {
 	hash_words "$(configure_stamp "$1")" "$(declare -f plant)" \
-		"$(hash_of "$2" "$GLUE/qemu/gmemu-pci.c" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
+		"$(hash_of "$2" "$GLUE/qemu/gmemu-pci.c" "$GLUE/qemu/trace-events" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
 }
 
 built_fresh() {

@@ -131,6 +131,25 @@ bool gmemu_core_load(gmemu_core *core, const void *state, size_t size, const cha
                      [&] { return core->device.load(std::span(static_cast<const std::byte *>(state), size)); });
 }
 
+char *gmemu_core_query(gmemu_core *core, enum gmemu_query what)
+{
+    std::unique_ptr<char[]> copy;
+    const bool answered = reporting(nullptr, [&]() -> std::string {
+        const std::string text = core->device.query(what);
+        if (text.empty())
+            return "no such question";
+        copy = std::make_unique<char[]>(text.size() + 1);
+        std::ranges::copy(text, copy.get());
+        return {};
+    });
+    return answered ? copy.release() : nullptr;
+}
+
+void gmemu_core_free_text(char *text)
+{
+    std::unique_ptr<char[]>(text).reset();
+}
+
 void gmemu_core_get_stats(gmemu_core *core, gmemu_core_stats *stats)
 {
     guarded([&] { core->device.stats(*stats); });

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "trace.h"
+
 #include <bit>
 
 // A code without an entry in GMEMU_CHECK_CATALOGUE must not compile.

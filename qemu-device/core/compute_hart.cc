@@ -114,6 +114,13 @@ uint64_t ComputeHart::read(uint32_t reg) const
     }
 }
 
+// What of a job does not change while it runs.
+ComputeHart::Started ComputeHart::started() const
+{
+    std::lock_guard lock(mutex_);
+    return {job_.ctx, job_.queue, job_.mode, job_.pc};
+}
+
 void ComputeHart::start(uint64_t ctrl)
 {
     {
@@ -304,6 +311,7 @@ static const char *name_of(Verdict verdict)
 
 void ComputeHart::trace_begin_job(bool resumed)
 {
+    env_.host.event(GMEMU_EVENT_JOB, index_.value, job_.ctx.value, job_.pc, job_.queue.value);
     Trace *const trace = env_.host.trace();
     if (!trace)
         return;
@@ -322,6 +330,7 @@ void ComputeHart::trace_begin_job(bool resumed)
 
 void ComputeHart::trace_end_job(Resolved end, const Result &result)
 {
+    env_.host.event(GMEMU_EVENT_JOB_END, index_.value, end == Resolved::kHalted ? result.cause : GMEMU_HCAUSE_NONE, instret_);
     if (Trace *const trace = env_.host.trace())
         trace->end(trace_track(index_),
                    {TraceArg::text("result", end == Resolved::kHalted ? name_of_cause(result.cause) : "reset"),
@@ -427,6 +436,7 @@ ComputeHart::Resolved ComputeHart::execute(Result &result)
         const uint64_t accesses = state.accesses;
         client_.set_running(true);
         const hart::Stop stop = cpu.run();
+        pc_.store(stop.reason == hart::StopReason::kRequested ? state.pc : stop.pc, std::memory_order_relaxed);
         meter_.instructions.add(state.instret - instructions);
         meter_.accesses.add(state.accesses - accesses);
         meter_.updated();
@@ -470,6 +480,7 @@ ComputeHart::Resolved ComputeHart::execute(Result &result)
 ComputeHart::Resolved ComputeHart::blit(Result &result)
 {
     const bool fill = job_.mode == GMEMU_H_MODE_FILL;
+    pc_.store(0, std::memory_order_relaxed);
     if (!fill && job_.mode != GMEMU_H_MODE_COPY) {
         result.cause = GMEMU_HCAUSE_ILLEGAL;
         return Resolved::kHalted;

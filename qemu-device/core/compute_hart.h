@@ -55,6 +55,16 @@ public:
     void reset();
     // With the gate held and drained; loading: after reset().
     void transfer(StateStream &stream);
+    // What firmware started last. Firmware may have written the inputs of the next one already.
+    struct Started {
+        ContextId ctx{};
+        QueueId queue{};
+        uint64_t mode = GMEMU_H_MODE_EXEC;
+        uint64_t entry = 0;
+    };
+    Started started() const;
+    // Where its job was when it came to a stop the last time; 0 for copies and fills.
+    uint64_t pc() const { return pc_.load(std::memory_order_relaxed); }
     bool stalled() const { return state_.load() == GMEMU_HART_STALLED; }
 
     const HartMeter &meter() const { return meter_; }
@@ -133,6 +143,7 @@ private:
     bool begun_ = false;       // the CPU and job_ hold the progress of the job
     Stall stall_;              // valid while stalled() is true
     std::atomic<uint64_t> instret_{0};
+    std::atomic<uint64_t> pc_{0};
     std::thread thread_;
 };
 

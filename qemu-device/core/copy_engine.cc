@@ -291,6 +291,7 @@ bool CopyEngine::work(uint64_t budget)
         if (abandoned()) {
             if (audit_)
                 audit_(desc_, get_, true);
+            trace_end("ring disabled");
             have_ = false;
             return false;
         }

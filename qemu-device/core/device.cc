@@ -85,6 +85,7 @@ Device::Device(const gmemu_config &config, const gmemu_host_ops &ops, void *opaq
     perf_ = std::make_unique<PerfCounters>(
         registers_, clock_,
         PerfCounters::Sources{host_, mmu_, faults_, invalidator_, copy_, mgmt_dma_, mgmt_registers_, harts_});
+    inspector_ = std::make_unique<Inspector>(Inspector::Sources{host_, clock_, registers_, mmu_, faults_, *perf_, harts_});
     attach_registers(config);
     if (config.chaos_seed)
         host_.log(GMEMU_LOG_INFO, fmt::format("gmemu: chaos={}", config.chaos_seed));
@@ -337,7 +338,11 @@ void Device::transfer(StateStream &stream)
     // First what tells whether the two devices are alike, last what goes on at once.
     stream.section("registers", 1, [&] { registers_.transfer(stream); });
     stream.section("device", 1, [&] { stream.field(fatal_); });
-    stream.section("clock", 1, [&] { clock_.transfer(stream); });
+    stream.section("clock", 1, [&] {
+        clock_.transfer(stream);
+        if (trace_ && stream.loading())
+            trace_->clock_set();
+    });
     stream.section("errors", 1, [&] { errors_.transfer(stream); });
     stream.section("checker", 1, [&] { checker_.transfer(stream); });
     stream.section("check-ring", 1, [&] { check_ring_.transfer(stream); });
@@ -385,10 +390,8 @@ std::string Device::load(std::span<const std::byte> bytes)
         trace_->end(TraceTrack::kDevice, {TraceArg::text("result", "a state is loaded")});
     StateStream stream(bytes);
     transfer(stream);
-    if (trace_) {
-        trace_->clock_set();
+    if (trace_)
         trace_->begin(TraceTrack::kDevice, "held");
-    }
     if (!stream.ok()) {
         reset_blocks();
         dram_.clear();
@@ -435,6 +438,18 @@ void Device::poison_dram(DramOffset page)
     TlbMatch all;
     all.kind = TlbMatch::Kind::kAll;
     mmu_.shootdown(all);
+}
+
+std::string Device::query(gmemu_query what)
+{
+    switch (what) {
+    case GMEMU_QUERY_CONTEXTS: return inspector_->contexts();
+    case GMEMU_QUERY_TLBS: return inspector_->tlbs();
+    case GMEMU_QUERY_PAGE_TABLES: return inspector_->page_tables();
+    case GMEMU_QUERY_RINGS: return inspector_->rings();
+    case GMEMU_QUERY_HARTS: return inspector_->harts();
+    }
+    return {};
 }
 
 void Device::end_trace()

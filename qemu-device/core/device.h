@@ -25,6 +25,7 @@
 #include "fault_unit.h"
 #include "host.h"
 #include "injector.h"
+#include "inspector.h"
 #include "invalidator.h"
 #include "mailbox.h"
 #include "mgmt_dma.h"
@@ -68,6 +69,8 @@ public:
     Dram &dram() { return dram_; }
     void stats(gmemu_core_stats &stats) const;
     void end_trace();
+    // From any thread, at any time. Empty: no such question.
+    std::string query(gmemu_query what);
     Trace *trace() { return trace_.get(); }
 
     // For tests: the management hart's register block without firmware.
@@ -120,6 +123,7 @@ private:
     MgmtRegisters mgmt_registers_;
     std::unique_ptr<MgmtHart> mgmt_;
     std::unique_ptr<PerfCounters> perf_;
+    std::unique_ptr<Inspector> inspector_;
 
     std::mutex control_mutex_;  // enable, reset, quiesce
     unsigned quiesced_ = 0;

@@ -88,6 +88,7 @@ FaultWriter::Ticket FaultUnit::post(FaultRing &ring, const Fault &fault, uint32_
 // Who waited has an answer, or will get none.
 void FaultUnit::trace_end(const Entry &entry, const char *result, gmemu_fault_reason reason)
 {
+    host_.event(GMEMU_EVENT_FAULT_END, entry.fault, reason);
     Trace *const trace = host_.trace();
     if (!trace)
         return;
@@ -448,6 +449,25 @@ bool FaultUnit::awaiting_decision()
         any |= entry.taken_ns && !entry.given_out;
     });
     return any;
+}
+
+std::vector<FaultUnit::Waiting> FaultUnit::waiting()
+{
+    auto where = [](const Entry &entry) {
+        switch (entry.state) {
+        case Entry::State::kNone: return "none";
+        case Entry::State::kOnItsWay: return "on its way";
+        case Entry::State::kInRing: return entry.taken_ns ? "taken" : "in ring";
+        case Entry::State::kDropped: return "dropped";
+        }
+        return "none";
+    };
+    std::lock_guard lock(mutex_);
+    std::vector<Waiting> all;
+    visit_pending([&](const Entry &entry, const Fault &fault, uint32_t client) {
+        all.push_back({fault, client, entry.fault, where(entry)});
+    });
+    return all;
 }
 
 void FaultUnit::restart_overdue()

@@ -109,6 +109,15 @@ public:
     // what it has entered is in its ring from now on.
     void forget_queue(QueueId queue);
 
+    // Accesses that wait for software at this moment.
+    struct Waiting {
+        Fault fault;
+        uint32_t client = 0;
+        uint64_t number = 0;
+        const char *entry = "";  // where its entry is
+    };
+    std::vector<Waiting> waiting();
+
     void restart_overdue();  // time has stood still for software: count from now
 
     // No entry is on its way any more. With the harts held none sets out either.

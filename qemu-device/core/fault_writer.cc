@@ -74,6 +74,7 @@ FaultWriter::Ticket FaultWriter::post(FaultRing &ring, gmemu_fault_entry raw)
 
 void FaultWriter::trace_begin(uint64_t fault, const gmemu_fault_entry &raw, bool loaded)
 {
+    host_.event(GMEMU_EVENT_FAULT, fault, raw.ctx, raw.va, raw.type);
     if (Trace *const trace = host_.trace())
         trace->begin(TraceKind::kFault, fault, name_of_fault(raw.type),
                      {TraceArg::number("context", raw.ctx), TraceArg::hex("va", raw.va),
@@ -84,10 +85,8 @@ void FaultWriter::trace_begin(uint64_t fault, const gmemu_fault_entry &raw, bool
 
 void FaultWriter::trace_loaded(FaultRing &ring, const gmemu_fault_entry &raw, const Ticket &ticket)
 {
-    if (!host_.trace())
-        return;
     trace_begin(ticket.fault, raw, true);
-    if (ticket.state == Ticket::State::kInRing && ticket.slot >= ring.released())
+    if (host_.trace() && ticket.state == Ticket::State::kInRing && ticket.slot >= ring.released())
         ring.note_fault(ticket.slot, ticket.fault, false);
 }
 

@@ -35,6 +35,16 @@ enum gmemu_log_level {
 	GMEMU_LOG_WARNING, /* something about the host; the device is not concerned */
 };
 
+/* What a core tells an embedder that has traces of its own; a to d as the comment says. */
+enum gmemu_event {
+	GMEMU_EVENT_FAULT, /* number, context, va, enum gmemu_fault_type */
+	GMEMU_EVENT_FAULT_END, /* number, enum gmemu_fault_reason if it was cancelled: what was waited for is there, or not */
+	GMEMU_EVENT_JOB, /* hart, context, pc, queue */
+	GMEMU_EVENT_JOB_END, /* hart, enum gmemu_hart_cause, instructions */
+	GMEMU_EVENT_INVALIDATE, /* sequence number, INV_CMD, context, va */
+	GMEMU_EVENT_INVALIDATE_END, /* sequence number */
+};
+
 struct gmemu_host_ops {
 	uint32_t abi; /* GMEMU_CORE_ABI */
 
@@ -70,6 +80,10 @@ struct gmemu_host_ops {
 	 * GMEMU_REG_TIMESTAMP and the device trace go by it. NULL: CLOCK_MONOTONIC.
 	 */
 	uint64_t (*clock_ns)(void *opaque);
+
+	/* Something happened. From any thread, with locks of the core held. NULL: never mind. */
+	void (*event)(void *opaque, enum gmemu_event event, uint64_t a, uint64_t b, uint64_t c,
+		      uint64_t d);
 };
 
 struct gmemu_config {
@@ -147,6 +161,21 @@ void gmemu_core_dma_revoke(struct gmemu_core *core, uint64_t bus, uint64_t len);
 void *gmemu_core_save(struct gmemu_core *core, size_t *size, const char **error);
 void gmemu_core_free_state(void *state);
 bool gmemu_core_load(struct gmemu_core *core, const void *state, size_t size, const char **error);
+
+/*
+ * What the device is doing, for people, as JSON of less than 1 MiB (docs/device.md). Nothing is
+ * stopped for it and nothing waited for longer than some milliseconds. Freed with
+ * gmemu_core_free_text(). NULL: there is no such question, or no memory.
+ */
+enum gmemu_query {
+	GMEMU_QUERY_CONTEXTS,
+	GMEMU_QUERY_TLBS,
+	GMEMU_QUERY_PAGE_TABLES,
+	GMEMU_QUERY_RINGS,
+	GMEMU_QUERY_HARTS,
+};
+char *gmemu_core_query(struct gmemu_core *core, enum gmemu_query what);
+void gmemu_core_free_text(char *text);
 
 struct gmemu_core_stats {
 	uint64_t instructions; /* all compute harts */

@@ -83,6 +83,12 @@ public:
     void thread_enter(const char *name) const;
     void thread_exit() const;
     uint64_t clock_ns() const;
+    // For the embedder's own traces.
+    void event(gmemu_event what, uint64_t a, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0) const
+    {
+        if (ops_.event)
+            ops_.event(opaque_, what, a, b, c, d);
+    }
 
     // Faults to be injected; before anything runs.
     void set_injector(Injector &injector) { injector_ = &injector; }

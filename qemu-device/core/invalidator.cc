@@ -169,6 +169,7 @@ void Invalidator::submit(uint32_t word)
 // From the write of INV_CMD until INV_DONE shows its number.
 void Invalidator::trace_begin(const Command &command)
 {
+    host_.event(GMEMU_EVENT_INVALIDATE, command.seq, command.operands.word, command.operands.ctx, command.operands.va);
     Trace *const trace = host_.trace();
     if (!trace)
         return;
@@ -223,6 +224,7 @@ void Invalidator::replay_and_settle(const Command &command, bool replayed)
 void Invalidator::complete(std::unique_lock<std::mutex> &lock, uint32_t seq)
 {
     done_ = seq;
+    host_.event(GMEMU_EVENT_INVALIDATE_END, seq);
     if (Trace *const trace = host_.trace())
         trace->end(TraceKind::kInvalidation, seq);
     busy_ = false;

@@ -486,11 +486,13 @@ std::vector<Mmu::CachedTranslation> Mmu::snapshot()
     std::vector<CachedTranslation> all;
     auto copy = [](const TlbMeta &meta) { return TlbMeta{meta.va, meta.pte, meta.level, {}}; };
     l2_.for_each([&](ContextId ctx, const TlbMeta &meta) { all.push_back({ctx, copy(meta)}); });
+    size_t holder = CachedTranslation::kShared;
     for (auto &client : clients()) {
+        holder++;
         std::lock_guard lock(client->tlb_lock());
         for (auto &space : client->spaces())
             if (!space->bare)
-                space->tlb.for_each([&](const TlbMeta &meta) { all.push_back({space->ctx, copy(meta)}); });
+                space->tlb.for_each([&](const TlbMeta &meta) { all.push_back({space->ctx, copy(meta), holder}); });
     }
     return all;
 }

@@ -83,8 +83,10 @@ public:
 
     // For the checker: what is cached, and what the tables say now.
     struct CachedTranslation {
+        static constexpr size_t kShared = 0;
         ContextId ctx{};
         TlbMeta meta;
+        size_t holder = kShared;  // the shared TLB, or n: the n-th client
     };
     std::vector<CachedTranslation> snapshot();
     WalkResult peek(ContextId ctx, DeviceVa va);

@@ -112,6 +112,7 @@ WalkResult PageWalker::find_leaf_gmemu(const gmemu_ctx_entry &entry, DeviceVa va
         leaf.raw = pte;
         result.level = level;
         result.pte = pte;
+        result.pte_read = true;
         if (!(pte & GMEMU_PTE_V))
             return fail(level == 0 ? GMEMU_FAULT_PTE : GMEMU_FAULT_PDE);
         const bool is_leaf = pte & GMEMU_PTE_LEAF;
@@ -157,6 +158,7 @@ WalkResult PageWalker::find_leaf_x86(const gmemu_ctx_entry &entry, DeviceVa va, 
         leaf.raw = raw;
         result.level = level;
         result.pte = raw;
+        result.pte_read = true;
         if (!(raw & x86::kPresent))
             return fail(level == 0 ? GMEMU_FAULT_PTE : GMEMU_FAULT_PDE);
         const bool is_leaf = x86::is_leaf(raw, level);

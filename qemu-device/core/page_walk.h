@@ -23,6 +23,7 @@ struct WalkResult {
     gmemu_fault_type fault = GMEMU_FAULT_PTE;  // when not ok
     uint64_t pte = 0;  // the leaf in GMEMU_CTX_FORMAT_GMEMU, with A and D as the walk left them
     unsigned level = 0;
+    bool pte_read = false;  // pte and level are of an entry that was read
 };
 
 // Does a leaf allow the access, A and D aside? Sets @fault when not.

@@ -35,8 +35,16 @@
 #include "qemu/timer.h"
 #include "system/runstate.h"
 #include "system/system.h"
+#include "qapi/visitor.h"
+#include "qobject/qobject.h"
+#include "qobject/qjson.h"
 #include "gmemu_core.h"
 #include "gmemu_regs.h"
+#ifdef GMEMU_PLUGIN
+#include "gmemu-notrace.h"
+#else
+#include "trace/trace-hw_misc.h"
+#endif
 
 #define TYPE_GMEMU "gmemu"
 
@@ -115,6 +123,11 @@ struct GmemuState {
         } \
     } while (0)
 
+static const char *gmemu_id(GmemuState *s)
+{
+    return DEVICE(s)->id ? DEVICE(s)->id : TYPE_GMEMU;
+}
+
 /* DMA to anything but memory is refused: it would need the BQL, and no kernel means it. */
 static const MemTxAttrs gmemu_dma_attrs = { .memory = 1 };
 
@@ -123,17 +136,21 @@ static const MemTxAttrs gmemu_dma_attrs = { .memory = 1 };
 static bool gmemu_dma_read(void *opaque, uint64_t bus, void *buf, uint64_t len)
 {
     GmemuState *s = opaque;
+    bool ok = address_space_read_full(pci_get_address_space(PCI_DEVICE(s)), bus,
+                                      gmemu_dma_attrs, buf, len) == MEMTX_OK;
 
-    return address_space_read_full(pci_get_address_space(PCI_DEVICE(s)), bus,
-                                   gmemu_dma_attrs, buf, len) == MEMTX_OK;
+    trace_gmemu_dma_read(gmemu_id(s), bus, len, ok);
+    return ok;
 }
 
 static bool gmemu_dma_write(void *opaque, uint64_t bus, const void *buf, uint64_t len)
 {
     GmemuState *s = opaque;
+    bool ok = address_space_write(pci_get_address_space(PCI_DEVICE(s)), bus,
+                                  gmemu_dma_attrs, buf, len) == MEMTX_OK;
 
-    return address_space_write(pci_get_address_space(PCI_DEVICE(s)), bus,
-                               gmemu_dma_attrs, buf, len) == MEMTX_OK;
+    trace_gmemu_dma_write(gmemu_id(s), bus, len, ok);
+    return ok;
 }
 
 /*
@@ -150,6 +167,7 @@ static void *gmemu_dma_map(void *opaque, uint64_t bus, uint64_t *len, bool write
     host = address_space_map(pci_get_address_space(PCI_DEVICE(s)), bus, &size,
                              write, gmemu_dma_attrs);
     *len = host ? size : 0;
+    trace_gmemu_dma_map(gmemu_id(s), bus, *len, write);
     return host;
 }
 
@@ -159,6 +177,7 @@ static void gmemu_dma_unmap(void *opaque, void *host, uint64_t len, bool write,
 {
     GmemuState *s = opaque;
 
+    trace_gmemu_dma_unmap(gmemu_id(s), len, write, written);
     address_space_unmap(pci_get_address_space(PCI_DEVICE(s)), host, len, write, written);
 }
 
@@ -166,6 +185,7 @@ static void gmemu_msix(void *opaque, unsigned int vector)
 {
     GmemuState *s = opaque;
 
+    trace_gmemu_msix(gmemu_id(s), vector);
     qatomic_or(&s->msix_pending, 1u << vector);
     qemu_bh_schedule(s->msix_bh);
 }
@@ -187,6 +207,7 @@ static void gmemu_msix_bh(void *opaque)
         unsigned int vector = ctz32(pending);
 
         pending &= pending - 1;
+        trace_gmemu_msix_notify(gmemu_id(s), vector);
         msix_notify(PCI_DEVICE(s), vector);
     }
 }
@@ -275,6 +296,33 @@ static uint64_t gmemu_clock_ns(void *opaque)
     return qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
 }
 
+static void gmemu_event(void *opaque, enum gmemu_event event, uint64_t a, uint64_t b, uint64_t c,
+                        uint64_t d)
+{
+    GmemuState *s = opaque;
+
+    switch (event) {
+    case GMEMU_EVENT_FAULT:
+        trace_gmemu_fault(gmemu_id(s), a, b, c, d);
+        break;
+    case GMEMU_EVENT_FAULT_END:
+        trace_gmemu_fault_end(gmemu_id(s), a, b);
+        break;
+    case GMEMU_EVENT_JOB:
+        trace_gmemu_job(gmemu_id(s), a, b, c, d);
+        break;
+    case GMEMU_EVENT_JOB_END:
+        trace_gmemu_job_end(gmemu_id(s), a, b, c);
+        break;
+    case GMEMU_EVENT_INVALIDATE:
+        trace_gmemu_invalidate(gmemu_id(s), a, b, c, d);
+        break;
+    case GMEMU_EVENT_INVALIDATE_END:
+        trace_gmemu_invalidate_end(gmemu_id(s), a);
+        break;
+    }
+}
+
 static const struct gmemu_host_ops gmemu_host_ops = {
     .abi = GMEMU_CORE_ABI,
     .dma_read = gmemu_dma_read,
@@ -286,6 +334,7 @@ static const struct gmemu_host_ops gmemu_host_ops = {
     .thread_enter = gmemu_thread_enter,
     .thread_exit = gmemu_thread_exit,
     .clock_ns = gmemu_clock_ns,
+    .event = gmemu_event,
 };
 
 /* --------------------------------------------------------------------- MMIO -- */
@@ -314,6 +363,7 @@ static uint64_t gmemu_mmio_read(void *opaque, hwaddr addr, unsigned int size)
         return UINT64_MAX;
     }
     WITHOUT_BQL(value = gmemu_core_mmio_read(core, addr, size); gmemu_mmio_end(s));
+    trace_gmemu_mmio_read(gmemu_id(s), addr, size, value);
     return value;
 }
 
@@ -322,6 +372,7 @@ static void gmemu_mmio_write(void *opaque, hwaddr addr, uint64_t value, unsigned
     GmemuState *s = opaque;
     struct gmemu_core *core = gmemu_mmio_begin(s);
 
+    trace_gmemu_mmio_write(gmemu_id(s), addr, size, value);
     if (core) {
         WITHOUT_BQL(gmemu_core_mmio_write(core, addr, value, size); gmemu_mmio_end(s));
     }
@@ -354,6 +405,7 @@ static void gmemu_iommu_unmap(IOMMUNotifier *n, IOMMUTLBEntry *entry)
 {
     GmemuIommu *iommu = container_of(n, GmemuIommu, notifier);
 
+    trace_gmemu_revoke(gmemu_id(iommu->s), entry->iova + iommu->offset, entry->addr_mask + 1);
     gmemu_core_dma_revoke(iommu->s->core, entry->iova + iommu->offset, entry->addr_mask + 1);
 }
 
@@ -413,6 +465,7 @@ static void gmemu_commit(MemoryListener *listener)
     for (i = 0; i < s->stale->len; i++) {
         GmemuRange *range = &g_array_index(s->stale, GmemuRange, i);
 
+        trace_gmemu_revoke(gmemu_id(s), range->start, range->len);
         gmemu_core_dma_revoke(s->core, range->start, range->len);
     }
     g_array_set_size(s->stale, 0);
@@ -424,6 +477,7 @@ static void gmemu_set_bus_master(GmemuState *s, bool enabled)
 {
     if (enabled != s->bus_master) {
         s->bus_master = enabled;
+        trace_gmemu_bus_master(gmemu_id(s), enabled);
         WITHOUT_BQL(gmemu_core_set_bus_master(s->core, enabled));
     }
 }
@@ -449,6 +503,7 @@ static void gmemu_update_power(GmemuState *s)
         return;
     }
     s->asleep = asleep;
+    trace_gmemu_sleep(gmemu_id(s), asleep);
     if (asleep) {
         WITHOUT_BQL(gmemu_core_quiesce(s->core));
     } else {
@@ -554,6 +609,7 @@ static void gmemu_reset(DeviceState *dev)
 {
     GmemuState *s = GMEMU(dev);
 
+    trace_gmemu_reset(gmemu_id(s));
     WITHOUT_BQL(gmemu_core_reset(s->core));
     pcie_cap_deverr_reset(PCI_DEVICE(s));
     /* To D0, which PCI leaves to the device. */
@@ -586,6 +642,7 @@ static void gmemu_run_state(void *opaque, bool running, RunState state)
         return;
     }
     s->quiesced = !running;
+    trace_gmemu_run_state(gmemu_id(s), running);
     if (running) {
         gmemu_core_resume(s->core);
         qemu_bh_schedule(s->msix_bh);
@@ -878,6 +935,58 @@ static void gmemu_exit(PCIDevice *pdev)
     pcie_cap_exit(pdev);
 }
 
+/* ---------------------------------------------------------------- questions -- */
+
+/* Properties that can only be read: qom-get gives what the device is doing. */
+static const struct GmemuQuery {
+    const char *name;
+    enum gmemu_query what;
+    const char *description;
+} gmemu_queries[] = {
+    { "contexts", GMEMU_QUERY_CONTEXTS, "Contexts: their tables, and who uses them (read-only)" },
+    { "tlbs", GMEMU_QUERY_TLBS, "Translations that the TLBs hold (read-only)" },
+    { "page-tables", GMEMU_QUERY_PAGE_TABLES, "What the page tables of all contexts map (read-only)" },
+    { "rings", GMEMU_QUERY_RINGS, "Rings, and faults that wait for an answer (read-only)" },
+    { "harts", GMEMU_QUERY_HARTS, "What each hart does (read-only)" },
+};
+
+static void gmemu_get_query(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+{
+    GmemuState *s = GMEMU(obj);
+    const struct GmemuQuery *query = opaque;
+    QObject *answer;
+    char *text;
+
+    if (!s->core) {
+        error_setg(errp, "gmemu: there is no device to ask");
+        return;
+    }
+    trace_gmemu_query(gmemu_id(s), query->name);
+    text = gmemu_core_query(s->core, query->what);
+    if (!text) {
+        error_setg(errp, "gmemu: no memory for an answer");
+        return;
+    }
+    answer = qobject_from_json(text, errp);
+    gmemu_core_free_text(text);
+    if (answer) {
+        visit_type_any(v, name, &answer, errp);
+        qobject_unref(answer);
+    }
+}
+
+static void gmemu_add_queries(ObjectClass *klass)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(gmemu_queries); i++) {
+        object_class_property_add(klass, gmemu_queries[i].name, "any", gmemu_get_query, NULL, NULL,
+                                  (void *)&gmemu_queries[i]);
+        object_class_property_set_description(klass, gmemu_queries[i].name,
+                                              gmemu_queries[i].description);
+    }
+}
+
 static const Property gmemu_properties[] = {
     DEFINE_PROP_UINT32("cores", GmemuState, cores, 4),
     DEFINE_PROP_SIZE("dram", GmemuState, dram_size, 256 * MiB),
@@ -923,6 +1032,7 @@ static void gmemu_class_init(ObjectClass *klass, void *data)
     device_class_set_parent_realize(dc, gmemu_qdev_realize, &GMEMU_CLASS(klass)->parent_realize);
     device_class_set_legacy_reset(dc, gmemu_reset);
     device_class_set_props(dc, gmemu_properties);
+    gmemu_add_queries(klass);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }
 

@@ -612,6 +612,33 @@ TEST_CASE("a trace goes on where a state is loaded", "[trace]")
     CHECK(hex(row[1].args.at("fault")) == faults[0].id);
 }
 
+TEST_CASE("in a trace, time goes back where an old state is loaded, and nowhere else", "[trace]")
+{
+    const TracePath path;
+    {
+        Machine m({.trace = path.str()});
+        m.create_context(1);
+        m.load_code(1, kCode, load_pages());
+        m.set_pte(1, kVa, 0);
+        m.start(0, 1, kCode, kVa, 1);
+        CHECK(Machine::wait_for([&] { return m.has_fault(); }));
+        m.device.quiesce();
+        const auto state = m.save();
+        const uint64_t then = m.r64(GMEMU_REG_TIMESTAMP);
+        CHECK(Machine::wait_for([&] { return m.r64(GMEMU_REG_TIMESTAMP) > then + 10'000'000; }));
+        REQUIRE(m.device.load(state).empty());
+        m.device.resume();
+        m.fault();
+        m.map(1, kVa, m.alloc(), kR);
+        m.replay();
+        CHECK(m.halted(0) == GMEMU_HCAUSE_EXIT);
+    }
+    const TraceFile trace(path.str());
+    trace.require_all_ended();
+    CHECK(trace.instants("the clock was set").size() == 1);
+    CHECK(trace.kind("fault").size() == 2);
+}
+
 TEST_CASE("a storm of faults with chaos is in pairs", "[trace][stress]")
 {
     const uint64_t seed = GENERATE(1, 2, 3, 4);
