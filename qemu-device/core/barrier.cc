@@ -30,9 +30,10 @@ void AsymmetricBarrier::heavy()
         membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
-void AsymmetricBarrier::force_fences()
+void AsymmetricBarrier::force_fences(bool force)
 {
-    needs_fence_ = true;
+    init();
+    needs_fence_ = force || membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
 }
 
 }  // namespace gmemu

@@ -26,7 +26,10 @@ public:
     }
     static void heavy();
 
-    static void force_fences();  // for tests: as if membarrier(2) were missing
+    static bool needs_fence() { return needs_fence_; }
+
+    // For tests, while no device is there: as if membarrier(2) were missing, or not.
+    static void force_fences(bool force);
 
 private:
     static inline bool needs_fence_ = false;

@@ -46,6 +46,8 @@ public:
         return space_.tlb.lookup<A>(va, align_mask);
     }
 
+    HotTlb &quick() { return client_.quick(); }
+
     hart::Fill fill(uint64_t va, Access access)
     {
         const FillResult result = mmu_.fill(client_, space_, DeviceVa(va), access);

@@ -8,7 +8,8 @@ namespace gmemu {
 void transfer(StateStream &stream, hart::HartState &state)
 {
     // All but accesses, which is a count from one stop of the hart to the next.
-    static_assert(sizeof(hart::HartState) == 8 * (33 + 32 + 6), "a new register: save it here as well");
+    // One word is padding.
+    static_assert(sizeof(hart::HartState) == 8 * (33 + 32 + 6 + 1), "a new register: save it here as well");
     for (size_t i = 1; i < 32; i++)
         stream.field(state.x[i]);
     stream.field(state.f);

@@ -5,14 +5,35 @@ namespace gmemu {
 
 static_assert(L1Tlb::kExecEntries == 64, "exec_used_ is one word");
 
-L1Tlb::L1Tlb() = default;
-
-void L1Tlb::invalidate(DataEntry &entry)
+HotTlb &HotTlb::empty()
 {
-    entry.read.store(kNoTag, std::memory_order_relaxed);
-    entry.write.store(kNoTag, std::memory_order_relaxed);
-    entry.atomic.store(kNoTag, std::memory_order_relaxed);
+    static HotTlb empty;
+    return empty;
 }
+
+HotTlb::HotTlb()
+{
+    for (size_t i = 0; i < kEntries; i++)
+        invalidate(i);
+}
+
+void HotTlb::invalidate(size_t index)
+{
+    for (Access access : kAccesses)
+        tags_[static_cast<size_t>(access)][index].store(kNoTag, std::memory_order_relaxed);
+}
+
+void HotTlb::enter(uint64_t va, std::byte *page, AccessMask allowed)
+{
+    const size_t i = index(va);
+
+    // The owner itself is here, so no lookup runs while the addend changes.
+    addends_[i] = reinterpret_cast<uint64_t>(page) - va;
+    for (Access access : kAccesses)
+        tags_[static_cast<size_t>(access)][i].store(allowed & mask_of(access) ? va : kNoTag, std::memory_order_relaxed);
+}
+
+L1Tlb::L1Tlb(HotTlb &hot) : hot_(hot) {}
 
 void L1Tlb::retire(TlbMeta &meta, std::vector<Ref<HostMapping>> &graveyard)
 {
@@ -23,15 +44,8 @@ void L1Tlb::retire(TlbMeta &meta, std::vector<Ref<HostMapping>> &graveyard)
 
 void L1Tlb::enter_data(const TlbMeta &meta, std::byte *page, AccessMask allowed)
 {
-    const size_t index = data_index(meta.va);
-    DataEntry &entry = data_[index];
-    auto tag_for = [&](Access access) { return allowed & mask_of(access) ? meta.va : kNoTag; };
-
-    // The owner itself is here, so no lookup runs while the addend changes.
-    entry.addend = reinterpret_cast<uint64_t>(page) - meta.va;
-    entry.read.store(tag_for(Access::kRead), std::memory_order_relaxed);
-    entry.write.store(tag_for(Access::kWrite), std::memory_order_relaxed);
-    entry.atomic.store(tag_for(Access::kAtomic), std::memory_order_relaxed);
+    const size_t index = HotTlb::index(meta.va);
+    hot_.enter(meta.va, page, allowed);
     data_meta_[index] = meta;
     data_used_[index / 64] |= 1ull << (index % 64);
 }
@@ -50,7 +64,7 @@ bool L1Tlb::remove_exec(std::vector<Ref<HostMapping>> &graveyard)
     const bool any = exec_used_ != 0;
     for (uint64_t bits = exec_used_; bits; bits &= bits - 1) {
         auto index = static_cast<size_t>(std::countr_zero(bits));
-        exec_[index].tag.store(kNoTag, std::memory_order_relaxed);
+        exec_[index].tag.store(HotTlb::kNoTag, std::memory_order_relaxed);
         retire(exec_meta_[index], graveyard);
     }
     exec_used_ = 0;

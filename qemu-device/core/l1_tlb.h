@@ -37,33 +37,77 @@ constexpr AccessMask mask_of(Access access)
     return static_cast<AccessMask>(1u << static_cast<unsigned>(access));
 }
 
+// What a hart touches at each load and store, in one piece: data entries, and whether it is in
+// an access, which tlb_client.h explains.
+class HotTlb {
+public:
+    static constexpr unsigned kEntries = 1024;
+    static constexpr uint64_t kNoTag = ~0ull;
+
+    HotTlb();
+
+    static size_t index(uint64_t va) { return (va / kPageSize) % kEntries; }
+    static uint64_t wanted(uint64_t va, uint64_t align_mask) { return va & (kPageMask | align_mask); }
+    static HotTlb &empty();  // for everyone; nothing is ever found there
+
+    // By the owner.
+    void begin_access()
+    {
+        in_access_.store(1, std::memory_order_relaxed);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    void end_access() { in_access_.store(0, std::memory_order_release); }
+    bool in_access() const { return in_access_.load(std::memory_order_acquire) != 0; }
+
+    template <Access A>
+    std::byte *lookup(uint64_t va, uint64_t align_mask) const
+    {
+        const size_t i = index(va);
+        if (tags_[static_cast<size_t>(A)][i].load(std::memory_order_relaxed) != wanted(va, align_mask)) [[unlikely]]
+            return nullptr;
+        const uint64_t host = va + addends_[i];
+        // Said, because else the caller's look at the result is a second branch.
+        if (host == 0)
+            __builtin_unreachable();
+        return reinterpret_cast<std::byte *>(host);
+    }
+
+    void enter(uint64_t va, std::byte *page, AccessMask allowed);
+    void invalidate(size_t index);
+
+private:
+    static constexpr std::array kAccesses{Access::kRead, Access::kWrite, Access::kAtomic};
+
+    alignas(64) std::atomic<uint32_t> in_access_{0};
+    // Arrays of their own, and not of entries: an index is all the address that it takes. That of
+    // kExec is not used, and costs no more than its place.
+    alignas(64) std::array<std::array<std::atomic<uint64_t>, kEntries>, 4> tags_;  // of each Access
+    std::array<uint64_t, kEntries> addends_{};  // written by the owner only
+};
+
 class L1Tlb {
 public:
-    static constexpr unsigned kDataEntries = 1024;
+    static constexpr unsigned kDataEntries = HotTlb::kEntries;
     static constexpr unsigned kExecEntries = 64;
 
-    L1Tlb();
+    explicit L1Tlb(HotTlb &hot);
 
     // Two addresses whose data entries cannot be present together.
     static bool conflict(uint64_t a, uint64_t b)
     {
-        return page_of(a) != page_of(b) && data_index(a) == data_index(b);
+        return page_of(a) != page_of(b) && HotTlb::index(a) == HotTlb::index(b);
     }
 
     template <Access A>
     std::byte *lookup(uint64_t va, uint64_t align_mask) const
     {
-        const uint64_t want = va & (kPageMask | align_mask);
         if constexpr (A == Access::kExec) {
             const ExecEntry &entry = exec_[exec_index(va)];
-            if (entry.tag.load(std::memory_order_relaxed) != want) [[unlikely]]
+            if (entry.tag.load(std::memory_order_relaxed) != HotTlb::wanted(va, align_mask)) [[unlikely]]
                 return nullptr;
             return reinterpret_cast<std::byte *>(va + entry.addend);
         } else {
-            const DataEntry &entry = data_[data_index(va)];
-            if (tag<A>(entry).load(std::memory_order_relaxed) != want) [[unlikely]]
-                return nullptr;
-            return reinterpret_cast<std::byte *>(va + entry.addend);
+            return hot_.lookup<A>(va, align_mask);
         }
     }
 
@@ -82,7 +126,7 @@ public:
                 size_t index = word * 64 + static_cast<size_t>(std::countr_zero(bits));
                 if (!matches(data_meta_[index]))
                     continue;
-                invalidate(data_[index]);
+                hot_.invalidate(index);
                 retire(data_meta_[index], graveyard);
                 data_used_[word] &= ~(1ull << (index % 64));
                 removed = true;
@@ -102,7 +146,7 @@ public:
             for (uint64_t bits = data_used_[word]; bits; bits &= bits - 1) {
                 const size_t index = word * 64 + static_cast<size_t>(std::countr_zero(bits));
                 if (matches(data_meta_[index]))
-                    invalidate(data_[index]);
+                    hot_.invalidate(index);
             }
         }
     }
@@ -118,35 +162,15 @@ public:
     }
 
 private:
-    static constexpr uint64_t kNoTag = ~0ull;
-
-    struct DataEntry {
-        std::atomic<uint64_t> read{kNoTag};
-        std::atomic<uint64_t> write{kNoTag};
-        std::atomic<uint64_t> atomic{kNoTag};
-        uint64_t addend = 0;  // written by the owner only
-    };
     struct ExecEntry {
-        std::atomic<uint64_t> tag{kNoTag};
+        std::atomic<uint64_t> tag{HotTlb::kNoTag};
         uint64_t addend = 0;
     };
 
-    template <Access A>
-    static const std::atomic<uint64_t> &tag(const DataEntry &entry)
-    {
-        if constexpr (A == Access::kRead)
-            return entry.read;
-        else if constexpr (A == Access::kWrite)
-            return entry.write;
-        else
-            return entry.atomic;
-    }
-    static size_t data_index(uint64_t va) { return (va / kPageSize) % kDataEntries; }
     static size_t exec_index(uint64_t va) { return (va / kPageSize) % kExecEntries; }
-    static void invalidate(DataEntry &entry);
     static void retire(TlbMeta &meta, std::vector<Ref<HostMapping>> &graveyard);
 
-    std::array<DataEntry, kDataEntries> data_;
+    HotTlb &hot_;
     std::array<ExecEntry, kExecEntries> exec_;
     std::array<TlbMeta, kDataEntries> data_meta_;
     std::array<TlbMeta, kExecEntries> exec_meta_;

@@ -79,7 +79,7 @@ struct TlbMatch {
 
 // An L1 TLB and what it translates: a context, or bare physical addresses.
 struct TlbSpace {
-    explicit TlbSpace(bool is_bare) : bare(is_bare) {}
+    TlbSpace(bool is_bare, HotTlb &hot) : bare(is_bare), tlb(hot) {}
 
     // Pages whose instructions the hart may have decoded: they outlive L1 entries.
     struct CodePage {
@@ -108,11 +108,13 @@ public:
 
     void begin_access()
     {
-        in_access_.store(1, std::memory_order_relaxed);
+        hot_.begin_access();
         AsymmetricBarrier::light();
     }
-    void end_access() { in_access_.store(0, std::memory_order_release); }
-    bool in_access() const { return in_access_.load(std::memory_order_acquire) != 0; }
+    void end_access() { hot_.end_access(); }
+    bool in_access() const { return hot_.in_access(); }
+    // For accesses that begin without light(), which may look there instead of in the first space.
+    HotTlb &quick() { return AsymmetricBarrier::needs_fence() ? HotTlb::empty() : hot_; }
 
     // The owner is inside Cpu::run() or a blit.
     void set_running(bool running)
@@ -129,9 +131,9 @@ public:
 
     TlbSpace &add_space(bool bare)
     {
-        auto space = std::make_unique<TlbSpace>(bare);
         std::lock_guard lock(tlb_lock());
-        return *spaces_.emplace_back(std::move(space));
+        HotTlb &hot = spaces_.empty() ? hot_ : *more_.emplace_back(std::make_unique<HotTlb>());
+        return *spaces_.emplace_back(std::make_unique<TlbSpace>(bare, hot));
     }
     const std::vector<std::unique_ptr<TlbSpace>> &spaces() const { return spaces_; }
 
@@ -142,7 +144,8 @@ public:
     std::atomic<uint64_t> l2_hits{0};
 
 private:
-    alignas(64) std::atomic<uint32_t> in_access_{0};
+    HotTlb hot_;  // the flag, and the data entries of the first space
+    std::vector<std::unique_ptr<HotTlb>> more_;  // entries of the others
     alignas(64) std::atomic<bool> running_{false};
     std::mutex mutex_;
     std::mutex tlb_mutex_;

@@ -28,13 +28,15 @@ struct InsnPlace {
     uint16_t accesses; // of these, scalar data accesses
 };
 
-struct Block {
+struct alignas(64) Block {
+    // As in HartState, to be added to it as one pair.
+    uint64_t instructions;
+    uint64_t accesses; // scalar data accesses
     uint64_t pc;
+    uint64_t generation; // of the cache, in which it is good
     const Insn *code;
     Block *fall;  // successor when no branch is taken; cache of the last target for jalr
     Block *taken; // successor of a taken branch or jal
-    uint32_t instructions;
-    uint32_t accesses; // scalar data accesses
     uint32_t bytes;
 };
 
@@ -48,9 +50,9 @@ public:
           blocks_(std::make_unique_for_overwrite<Block[]>(kBlocks))
     {}
 
+    // What is in the table stays: a block that it finds is one of this generation, or none.
     void flush()
     {
-        table_.fill(nullptr);
         code_used_ = 0;
         blocks_used_ = 0;
         ++generation_;
@@ -62,7 +64,7 @@ public:
     Block *find(uint64_t pc)
     {
         Block *b = table_[slot(pc)];
-        return b && b->pc == pc ? b : nullptr;
+        return b && b->pc == pc && b->generation == generation_ ? b : nullptr;
     }
 
     // Makes room for one more block of any length; may flush.
@@ -82,7 +84,14 @@ public:
     Block *commit(uint64_t pc, size_t first, uint32_t instructions, uint32_t accesses, uint32_t bytes)
     {
         Block *b = &blocks_[blocks_used_++];
-        *b = Block{pc, &code_[first], nullptr, nullptr, instructions, accesses, bytes};
+        *b = Block{.instructions = instructions,
+                   .accesses = accesses,
+                   .pc = pc,
+                   .generation = generation_,
+                   .code = &code_[first],
+                   .fall = nullptr,
+                   .taken = nullptr,
+                   .bytes = bytes};
         table_[slot(pc)] = b;
         return b;
     }

@@ -30,8 +30,8 @@ template <Port P, class Mode> [[gnu::noinline]] Stop Cpu<P, Mode>::run()
         host_fp_.enter();
     }
 
-    P &port = port_;
-    HartControl &control = port.control();
+    auto &&quick = quick_of(port_);
+    HartControl &control = port_.control();
     uint64_t *const x = s_.x.data();
     [[maybe_unused]] uint64_t *const f = s_.f.data();
     const Insn *ip = nullptr;

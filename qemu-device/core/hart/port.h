@@ -101,6 +101,10 @@ private:
 //   prefetch(va, access)                         optional
 //       The program will want va: enter its translation if there is one, and tell
 //       whom it may concern if there is none. Never fails, never blocks.
+//   quick() -> Quick &                           optional
+//       begin_access(), end_access() and lookup() of loads and stores, as run() has them
+//       inline: it asks once, so that nothing has to be found on the way to the TLB. A lookup
+//       of it may miss where that of the port hits; then that of the port is tried.
 //   control() -> HartControl &
 //   timestamp() -> uint64_t                      the time CSR
 //   csr_read(csr, uint64_t &value) -> bool       custom CSRs; false: illegal
@@ -134,6 +138,29 @@ concept Port = requires(P &p, uint64_t va, uint64_t &value, uint32_t csr)
         p.csr_read(csr, value)
         } -> std::same_as<bool>;
 };
+
+// The quick() of a port that has none.
+template <class P> class PortItself {
+public:
+    explicit PortItself(P &port) : port_(port) {}
+    void begin_access() { port_.begin_access(); }
+    void end_access() { port_.end_access(); }
+    template <Access access> std::byte *lookup(uint64_t va, uint64_t align_mask)
+    {
+        return port_.template lookup<access>(va, align_mask);
+    }
+
+private:
+    P &port_;
+};
+
+template <class P> decltype(auto) quick_of(P &port)
+{
+    if constexpr (requires { port.quick(); })
+        return port.quick();
+    else
+        return PortItself<P>(port);
+}
 
 // For a hart in machine mode.
 //

@@ -16,7 +16,7 @@ struct HartState {
     std::array<uint64_t, 33> x{}; // x[0] stays 0; x[kZeroSink] is scratch
     std::array<uint64_t, 32> f{}; // NaN-boxed
     uint64_t pc = 0;
-    uint64_t instret = 0;
+    alignas(16) uint64_t instret = 0;
     uint64_t accesses = 0; // data accesses that were made; a vector one counts once a page or element
     uint32_t fflags = 0;
     uint32_t frm = 0;
