@@ -292,6 +292,7 @@ FaultOutcome FaultUnit::park(Fault fault)
     if (parked->state == ParkState::kPending)
         trace_end(parked->entry, "forgotten");
     parked->state = ParkState::kPending;
+    parked_queues_.set(fault.queue.value % GMEMU_MAX_QUEUES);
     parked->fault = fault;
     parked->entry = {post(replayable_, fault, fault.queue.value)};
     return {};
@@ -326,15 +327,11 @@ void FaultUnit::replay()
             trace_end(slot->entry, "replay");
             slot->wake.notify_all();
         }
-        for (auto &queue : parked_) {
-            for (auto &parked : queue) {
-                if (parked.state != ParkState::kPending)
-                    continue;
-                parked.state = ParkState::kReady;
-                trace_end(parked.entry, "replay");
-                touched = true;
-            }
-        }
+        visit_parked([&](Parked &parked, uint32_t) {
+            parked.state = ParkState::kReady;
+            trace_end(parked.entry, "replay");
+            touched = true;
+        });
     }
     if (touched && parked_hook_)
         parked_hook_();
@@ -384,22 +381,39 @@ void FaultUnit::cancel(const CancelMatch &match, gmemu_fault_reason reason)
             trace_end(slot.entry, "cancel", reason);
             slot.wake.notify_all();
         }
-        for (uint32_t queue = 0; queue < parked_.size(); queue++) {
-            for (auto &parked : parked_[queue]) {
-                if (parked.state != ParkState::kPending || !matches(match, queue, parked.fault))
-                    continue;
-                parked.state = ParkState::kCancelled;
-                parked.reason = reason;
-                trace_end(parked.entry, "cancel", reason);
-                touched = true;
-            }
-        }
+        visit_parked([&](Parked &parked, uint32_t queue) {
+            if (!matches(match, queue, parked.fault))
+                return;
+            parked.state = ParkState::kCancelled;
+            parked.reason = reason;
+            trace_end(parked.entry, "cancel", reason);
+            touched = true;
+        });
     }
     if (touched && parked_hook_)
         parked_hook_();
 }
 
 // ------------------------------------------------------------------ checker
+
+template <class Visit>
+void FaultUnit::visit_parked(Visit visit)
+{
+    if (parked_queues_.none())
+        return;
+    for (uint32_t queue = 0; queue < parked_.size(); queue++) {
+        if (!parked_queues_.test(queue))
+            continue;
+        bool any = false;
+        for (Parked &parked : parked_[queue]) {
+            if (parked.state != ParkState::kPending)
+                continue;
+            visit(parked, queue);
+            any |= parked.state == ParkState::kPending;
+        }
+        parked_queues_.set(queue, any);
+    }
+}
 
 template <class Visit>
 void FaultUnit::visit_pending(Visit visit)
@@ -409,10 +423,7 @@ void FaultUnit::visit_pending(Visit visit)
         if (slot.outstanding && slot.outcome.verdict == Verdict::kPending)
             visit(slot.entry, slot.fault, i);
     }
-    for (uint32_t queue = 0; queue < parked_.size(); queue++)
-        for (Parked &parked : parked_[queue])
-            if (parked.state == ParkState::kPending)
-                visit(parked.entry, parked.fault, queue);
+    visit_parked([&](Parked &parked, uint32_t queue) { visit(parked.entry, parked.fault, queue); });
 }
 
 bool FaultUnit::note_released()
@@ -564,6 +575,7 @@ void FaultUnit::transfer(StateStream &stream)
                 stream.field(parked.reason, GMEMU_REASON_NONREPLAYABLE, "the reason of a cancel");
             }
         }
+        parked_queues_.set();
         stream.field(next_victim_);
     });
     if (stream.loading() && stream.ok())

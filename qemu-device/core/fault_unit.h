@@ -14,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -177,6 +178,8 @@ private:
     bool note_released();  // true: an outstanding fault was taken
     template <class Visit>
     void visit_pending(Visit visit);  // (Entry &, const Fault &, client)
+    template <class Visit>
+    void visit_parked(Visit visit);  // (Parked &, queue): those that are pending, which may change
 
     const Host &host_;
     const DeviceClock &clock_;
@@ -188,6 +191,7 @@ private:
     std::vector<std::unique_ptr<HartSlot>> harts_;
     std::vector<std::array<Prefetched, kPrefetchesPerHart>> prefetched_;  // of each hart
     std::array<std::array<Parked, kParkedPerQueue>, GMEMU_MAX_QUEUES> parked_;
+    std::bitset<GMEMU_MAX_QUEUES> parked_queues_;  // that have one pending, and some that had
     std::array<uint8_t, GMEMU_MAX_QUEUES> next_victim_{};
     std::function<void()> parked_hook_;
     std::function<void()> taken_hook_;

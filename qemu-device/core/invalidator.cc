@@ -110,6 +110,18 @@ std::optional<Invalidator::Command> Invalidator::decode(const Operands &operands
     return command;
 }
 
+bool Invalidator::finish_soon(Mmu::Shootdown &shootdown)
+{
+    constexpr unsigned kLooks = 64;  // for one at the clock
+    const auto end = std::chrono::steady_clock::now() + kInlineWait;
+    do {
+        for (unsigned i = 0; i < kLooks; i++)
+            if (shootdown.try_finish())
+                return true;
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+}
+
 void Invalidator::submit(uint32_t word)
 {
     const Operands operands{word, registers_.value(GMEMU_REG_INV_VA), registers_.value(GMEMU_REG_INV_SIZE),
@@ -150,9 +162,7 @@ void Invalidator::submit(uint32_t word)
     bool finished = true;
     if (command.has_scope) {
         shootdown = mmu_.start_shootdown(command.match);
-        finished = shootdown->try_finish();
-        for (unsigned i = 0; !finished && i < kInlineSpins; i++)
-            finished = shootdown->try_finish();
+        finished = finish_soon(*shootdown);
     }
     if (!finished || command.replay == Command::Replay::kStartAckAll) {
         lock.lock();

@@ -6,6 +6,7 @@
 // as long as it need not wait for a hart. Otherwise a thread goes on with it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -44,7 +45,9 @@ private:
     static constexpr size_t kSlots = 16;
     static constexpr auto kSlotTimeout = std::chrono::milliseconds(50);
     static constexpr auto kReadDelay = std::chrono::microseconds(100);
-    static constexpr unsigned kInlineSpins = 256;
+    // A hart that is at work is out of an access, or past the code it has decoded, in less. It
+    // is also what a CPU of the host may lose in a register write.
+    static constexpr auto kInlineWait = std::chrono::microseconds(20);
 
     // What software wrote.
     struct Operands {
@@ -71,6 +74,7 @@ private:
 
     // Empty and @why for a command that is refused.
     static std::optional<Command> decode(const Operands &operands, const char *&why);
+    static bool finish_soon(Mmu::Shootdown &shootdown);
     void submit(uint32_t word);
     void trace_begin(const Command &command);
     void replay(const Command &command);

@@ -20,9 +20,10 @@ std::optional<TlbMeta> L2Tlb::lookup(ContextId ctx, DeviceVa va)
         const uint64_t h = hash(ctx, leaf >> GMEMU_PT_SHIFT(level));
         Shard &shard = shard_of(h);
         std::lock_guard lock(shard.mutex);
-        for (auto &entry : set_of(shard, level, h).ways)
-            if (entry.valid && entry.ctx == ctx && entry.meta.va == leaf)
-                return entry.meta;
+        const Set set = set_of(shard, level, h);
+        for (unsigned way = 0; way < kWays; way++)
+            if (set.owners[way] == owner_of(ctx) && set.metas[way].va == leaf)
+                return set.metas[way];
     }
     return std::nullopt;
 }
@@ -40,23 +41,22 @@ void L2Tlb::enter(ContextId ctx, const TlbMeta &meta, uint64_t generation)
     std::lock_guard lock(shard.mutex);
     if (generation != generation_.load())
         return;
-    Set &set = set_of(shard, meta.level, h);
-    Entry *victim = nullptr;
-    for (auto &entry : set.ways) {
-        if (entry.valid && entry.ctx == ctx && entry.meta.va == leaf) {
-            victim = &entry;
+    const Set set = set_of(shard, meta.level, h);
+    unsigned victim = kWays;
+    for (unsigned way = 0; way < kWays; way++) {
+        if (set.owners[way] == owner_of(ctx) && set.metas[way].va == leaf) {
+            victim = way;
             break;
         }
-        if (!entry.valid && !victim)
-            victim = &entry;
+        if (set.owners[way] == kNobody && victim == kWays)
+            victim = way;
     }
-    if (!victim)
-        victim = &set.ways[set.next++ % kWays];
-    replaced = std::move(victim->meta.mapping);
-    victim->valid = true;
-    victim->ctx = ctx;
-    victim->meta = meta;
-    victim->meta.va = leaf;
+    if (victim == kWays)
+        victim = set.next++ % kWays;
+    replaced = std::move(set.metas[victim].mapping);
+    set.owners[victim] = owner_of(ctx);
+    set.metas[victim] = meta;
+    set.metas[victim].va = leaf;
 }
 
 void L2Tlb::remove_leaf(const TlbMatch &match, uint64_t leaf_va, unsigned level,
@@ -65,10 +65,28 @@ void L2Tlb::remove_leaf(const TlbMatch &match, uint64_t leaf_va, unsigned level,
     const uint64_t h = hash(match.ctx, leaf_va >> GMEMU_PT_SHIFT(level));
     Shard &shard = shard_of(h);
     std::lock_guard lock(shard.mutex);
-    for (auto &entry : set_of(shard, level, h).ways) {
-        if (entry.valid && entry.ctx == match.ctx && entry.meta.va == leaf_va) {
-            graveyard.push_back(std::move(entry.meta.mapping));
-            entry = Entry();
+    Set set = set_of(shard, level, h);
+    for (unsigned way = 0; way < kWays; way++) {
+        if (set.owners[way] == owner_of(match.ctx) && set.metas[way].va == leaf_va) {
+            graveyard.push_back(std::move(set.metas[way].mapping));
+            set.clear(way);
+        }
+    }
+}
+
+template <size_t kSets>
+void L2Tlb::sweep(Bank<kSets> &bank, const TlbMatch &match, std::vector<Ref<HostMapping>> &graveyard)
+{
+    const bool one_context = match.kind == TlbMatch::Kind::kContext || match.kind == TlbMatch::Kind::kRange;
+    for (size_t i = 0; i < kSets; i++) {
+        Set set = bank.set(i);
+        for (unsigned way = 0; way < kWays; way++) {
+            const Owner owner = set.owners[way];
+            if (owner == kNobody || (one_context && owner != owner_of(match.ctx)) ||
+                !match.translates(context_of(owner), set.metas[way]))
+                continue;
+            graveyard.push_back(std::move(set.metas[way].mapping));
+            set.clear(way);
         }
     }
 }
@@ -83,20 +101,10 @@ void L2Tlb::remove(const TlbMatch &match, std::vector<Ref<HostMapping>> &graveya
         }
         return;
     }
-    auto sweep = [&](auto &sets) {
-        for (auto &set : sets) {
-            for (auto &entry : set.ways) {
-                if (!entry.valid || !match.translates(entry.ctx, entry.meta))
-                    continue;
-                graveyard.push_back(std::move(entry.meta.mapping));
-                entry = Entry();
-            }
-        }
-    };
     for (auto &shard : shards_) {
         std::lock_guard lock(shard.mutex);
-        sweep(shard.small);
-        sweep(shard.large);
+        sweep(shard.small, match, graveyard);
+        sweep(shard.large, match, graveyard);
     }
 }
 

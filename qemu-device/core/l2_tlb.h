@@ -35,14 +35,8 @@ public:
     {
         for (auto &shard : shards_) {
             std::lock_guard lock(shard.mutex);
-            for (auto &set : shard.small)
-                for (auto &entry : set.ways)
-                    if (entry.valid)
-                        function(entry.ctx, entry.meta);
-            for (auto &set : shard.large)
-                for (auto &entry : set.ways)
-                    if (entry.valid)
-                        function(entry.ctx, entry.meta);
+            shard.small.for_each_owned([&](Owner owner, TlbMeta &meta) { function(context_of(owner), meta); });
+            shard.large.for_each_owned([&](Owner owner, TlbMeta &meta) { function(context_of(owner), meta); });
         }
     }
 
@@ -53,27 +47,52 @@ private:
     static constexpr unsigned kLargeSets = 8;
     static constexpr uint64_t kProbeLimit = 128;  // pages; beyond it scanning is cheaper
 
-    struct Entry {
-        bool valid = false;
-        ContextId ctx{};
-        TlbMeta meta;  // va is that of the leaf
-    };
+    using Owner = uint64_t;  // kNobody, or a context
+    static constexpr Owner kNobody = 0;
+    static Owner owner_of(ContextId ctx) { return Owner{ctx.value} + 1; }
+    static ContextId context_of(Owner owner) { return ContextId(static_cast<uint32_t>(owner - 1)); }
+
     struct Set {
-        std::array<Entry, kWays> ways;
-        unsigned next = 0;  // round robin
+        std::array<Owner, kWays> &owners;
+        std::array<TlbMeta, kWays> &metas;  // va is that of the leaf
+        unsigned &next;                     // round robin
+        void clear(unsigned way)
+        {
+            owners[way] = kNobody;
+            metas[way] = TlbMeta();
+        }
+    };
+    // Owners stand by themselves: who looks for all entries of one reads little else.
+    template <size_t kSets>
+    struct Bank {
+        std::array<std::array<Owner, kWays>, kSets> owners{};
+        std::array<std::array<TlbMeta, kWays>, kSets> metas;
+        std::array<unsigned, kSets> next{};
+
+        Set set(uint64_t index) { return {owners[index % kSets], metas[index % kSets], next[index % kSets]}; }
+        template <class Function>
+        void for_each_owned(Function &&function)
+        {
+            for (size_t i = 0; i < kSets; i++)
+                for (unsigned way = 0; way < kWays; way++)
+                    if (owners[i][way] != kNobody)
+                        function(owners[i][way], metas[i][way]);
+        }
     };
     struct Shard {
         std::mutex mutex;
-        std::array<Set, kSmallSets> small;
-        std::array<Set, kLargeSets> large;
+        Bank<kSmallSets> small;
+        Bank<kLargeSets> large;
     };
 
     static uint64_t hash(ContextId ctx, uint64_t page_number);
     Shard &shard_of(uint64_t h) { return shards_[h % kShards]; }
-    static Set &set_of(Shard &shard, unsigned level, uint64_t h)
+    static Set set_of(Shard &shard, unsigned level, uint64_t h)
     {
-        return level == 0 ? shard.small[(h / kShards) % kSmallSets] : shard.large[(h / kShards) % kLargeSets];
+        return level == 0 ? shard.small.set(h / kShards) : shard.large.set(h / kShards);
     }
+    template <size_t kSets>
+    static void sweep(Bank<kSets> &bank, const TlbMatch &match, std::vector<Ref<HostMapping>> &graveyard);
     void remove_leaf(const TlbMatch &match, uint64_t leaf_va, unsigned level,
                      std::vector<Ref<HostMapping>> &graveyard);
 

@@ -30,6 +30,20 @@ TlbClient &Mmu::add_client()
 
 // ------------------------------------------------------------ context table
 
+void Mmu::forget_contexts(const TlbMatch &match)
+{
+    auto forget = [&](ContextSet &set) {
+        for (auto &slot : set.ways)
+            if (slot.valid && match.covers_context(slot.cached.ctx))
+                slot.valid = false;
+    };
+    std::lock_guard lock(context_mutex_);
+    if (match.kind == TlbMatch::Kind::kContext)
+        forget(contexts_[match.ctx.value % kContextSets]);
+    else
+        std::for_each(contexts_.begin(), contexts_.end(), forget);
+}
+
 void Mmu::set_context_table(BusAddr base, uint32_t size_log2)
 {
     std::lock_guard lock(context_mutex_);
@@ -341,26 +355,21 @@ Mmu::Shootdown Mmu::start_shootdown(const TlbMatch &match)
     if (match.kind == TlbMatch::Kind::kBus)
         revocations_.fetch_add(1);
     l2_.next_generation();
-    if (match.covers_contexts()) {
-        std::lock_guard lock(context_mutex_);
-        for (auto &set : contexts_)
-            for (auto &slot : set.ways)
-                if (slot.valid && match.covers_context(slot.cached.ctx))
-                    slot.valid = false;
-    }
+    if (match.covers_contexts())
+        forget_contexts(match);
     l2_.remove(match, graveyard);
 
     bool removed_any = false;
     for (auto &client : clients()) {
         // Waits for a fill in progress, which may have read what is going away.
-        std::unique_lock lock(client->lock(), std::defer_lock);
+        OwnerMutex::Other lock(client->lock());
         if (match.kind == TlbMatch::Kind::kBus) {
             while (!lock.try_lock() && !client->calls.inside())
                 sched_yield();
         } else {
             lock.lock();
         }
-        if (lock.owns_lock() && match.covers_tables())
+        if (lock.locked() && match.covers_tables())
             client->walker.drop_mappings();
         std::lock_guard tlb_lock(client->tlb_lock());
         Shootdown::Wait wait{client.get(), false, false, 0};
@@ -414,6 +423,9 @@ bool Mmu::Shootdown::try_finish()
     if (!mmu_)
         return true;
     auto settled = [](Wait &wait) {
+        // Who has answered was outside an access, and looks at the epoch before it goes on.
+        if (wait.asked && wait.client->control().answers() != *wait.asked)
+            return true;
         if (wait.access && !wait.client->in_access())
             wait.access = false;
         if (wait.code && (wait.client->control().passed(wait.code_token) || !wait.client->running()))
@@ -433,21 +445,22 @@ void Mmu::Shootdown::finish()
 {
     // A hart leaves an access within nanoseconds, unless the host has taken its
     // CPU away: then sleep until it has run, and is woken by it.
-    for (unsigned spins = 0; !try_finish(); spins++) {
-        if (spins < 64)
-            continue;
-        if (spins < 80) {
-            sched_yield();
-            continue;
-        }
-        hart::HartControl &control = waits_.front().client->control();
-        const uint32_t seen = control.answers();
-        control.request_answer();
-        AsymmetricBarrier::heavy();
+    for (unsigned spins = 0; spins < 80; spins++) {
         if (try_finish())
             return;
-        if (&waits_.front().client->control() == &control)
-            control.wait_answer(seen);
+        if (spins >= 64)
+            sched_yield();
+    }
+    // All at once, so that this ends when each has had the CPU once.
+    for (Wait &wait : waits_) {
+        hart::HartControl &control = wait.client->control();
+        wait.asked = control.answers();
+        control.request_answer();
+    }
+    AsymmetricBarrier::heavy();
+    while (!try_finish()) {
+        const Wait &wait = waits_.front();
+        wait.client->control().wait_answer(*wait.asked);
     }
 }
 

@@ -69,6 +69,7 @@ public:
             bool access;         // still to be seen outside an access
             bool code;           // still to pass code_token
             uint64_t code_token;
+            std::optional<uint32_t> asked{};  // its answers() when it was asked for one
         };
         Mmu *mmu_ = nullptr;
         std::vector<Wait> waits_;
@@ -132,6 +133,7 @@ private:
         unsigned next = 0;  // round robin
     };
 
+    void forget_contexts(const TlbMatch &match);
     bool cached_context(TlbClient &client, ContextId ctx, gmemu_ctx_entry &entry, gmemu_fault_type &fault);
     bool check_context(ContextId ctx, const gmemu_ctx_entry &entry, gmemu_fault_type &fault);
     WalkResult peek_locked(ContextId ctx, DeviceVa va);  // audit_client_ is locked

@@ -12,7 +12,8 @@
 // a bracket: from then on no access through the old translation is possible.
 //
 // lock() is held over a whole fill, from the first read of a table to the
-// entering of the L1 tag. Taking it once therefore waits for walks in progress.
+// entering of the L1 tag. Taking it once therefore waits for a walk in progress; others
+// do so as OwnerMutex::Other.
 // tlb_lock() protects the L1 arrays themselves, is taken inside lock(), and is
 // never held during a call into the embedder.
 #pragma once
@@ -28,6 +29,7 @@
 #include "hart/port.h"
 #include "host_calls.h"
 #include "l1_tlb.h"
+#include "owner_mutex.h"
 #include "page_walk.h"
 
 namespace gmemu {
@@ -125,7 +127,7 @@ public:
     }
     bool running() const { return running_.load(); }
 
-    std::mutex &lock() { return mutex_; }
+    OwnerMutex &lock() { return mutex_; }
     std::mutex &tlb_lock() { return tlb_mutex_; }
     hart::HartControl &control() { return control_; }
 
@@ -147,7 +149,7 @@ private:
     HotTlb hot_;  // the flag, and the data entries of the first space
     std::vector<std::unique_ptr<HotTlb>> more_;  // entries of the others
     alignas(64) std::atomic<bool> running_{false};
-    std::mutex mutex_;
+    OwnerMutex mutex_;
     std::mutex tlb_mutex_;
     hart::HartControl control_;
     std::vector<std::unique_ptr<TlbSpace>> spaces_;
