@@ -4,6 +4,7 @@
  * "key value" lines.
  *
  *   bench-device            the measurements
+ *   bench-device --scaling  faults of all devices of the guest at once, and with 1,000 contexts
  *   bench-device --first    one result of the device, and no more
  *   bench-device --idle N   open a queue, use it once, make the file "idle-started" in the
  *                           current directory and sleep for N seconds
@@ -17,7 +18,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <stdexcept>
 #include <string_view>
 #include <sys/mman.h>
@@ -33,6 +37,8 @@ constexpr int kRounds = 5;
 constexpr int64_t kLimit = 60'000'000'000;
 
 struct Device {
+    explicit Device(const char *path = nullptr) : device(path) {}
+
     gmemu::Device device;
     gmemu::Context context{device};
     gmemu::Queue queue{context};
@@ -52,12 +58,24 @@ struct Device {
     }
 };
 
+int memory_file(size_t size)
+{
+    const int fd = memfd_create("bench", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, static_cast<off_t>(size)))
+        throw std::runtime_error("memfd");
+    return fd;
+}
+
 class Mapping {
 public:
+    /* Of @fd, which it closes, unless that is -1. */
     Mapping(size_t size, int fd, int flags)
         : size_(size),
           at_(mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, fd, 0))
     {
+        if (fd >= 0)
+            close(fd);
         if (at_ == MAP_FAILED)
             throw std::runtime_error("mmap");
     }
@@ -72,48 +90,135 @@ private:
 };
 
 /*
- * One hart follows a chain through pages of a shared file mapping, in an order that no
- * window helps with: each step is a fault that is served by mapping one page, without a copy.
+ * A chain through pages of a shared file mapping, in an order that no window helps with: each
+ * step is a fault that is served by mapping one page, without a copy.
  */
+class Chain {
+public:
+    explicit Chain(size_t nodes) : nodes_(nodes), file_(nodes * kStride, memory_file(nodes * kStride), MAP_SHARED)
+    {
+        /* An odd step goes through all nodes. */
+        for (size_t i = 0, node = 0; i < nodes; i++, node = (node + kStep) % nodes) {
+            auto *at = reinterpret_cast<void **>(file_.data() + node * kStride);
+
+            *at = i + 1 == nodes ? nullptr : file_.data() + (node + kStep) % nodes * kStride;
+        }
+    }
+
+    void follow(gmemu::Queue &queue, const gmemu_kernel *chase) const
+    {
+        gmemu_chase_result result = {};
+        void *start = file_.data();
+        gmemu_chase_args args = {&start, ~uint64_t(0), &result};
+
+        gmemu::check(gmemu_launch_1d(queue.get(), chase, 1, 1, &args, sizeof(args), nullptr));
+        gmemu::check(gmemu_queue_wait_idle(queue.get(), kLimit));
+        if (result.steps + 1 < nodes_)
+            throw std::runtime_error("the chain was not followed to its end");
+    }
+
+private:
+    static constexpr size_t kStride = 16 * kPage, kStep = 167;
+
+    const size_t nodes_;
+    Mapping file_;
+};
+
 void measure_fault(Device &d)
 {
     gmemu::Module module(find_kernels("std.elf"));
     bench::Best round_trip;
 
     for (int round = 0; round < kRounds; round++) {
-        const int fd = memfd_create("bench", MFD_CLOEXEC);
-        constexpr size_t stride = 16 * kPage;
-        if (fd < 0 || ftruncate(fd, kChaseNodes * stride))
-            throw std::runtime_error("memfd");
-        const Mapping file(kChaseNodes * stride, fd, MAP_SHARED);
-        close(fd);
-        void *first = nullptr;
-        /* 167 is odd: the chain goes through all nodes. */
-        for (size_t i = 0, node = 0; i < kChaseNodes; i++, node = (node + 167) % kChaseNodes) {
-            auto *at = reinterpret_cast<void **>(file.data() + node * stride);
-            const size_t next = (node + 167) % kChaseNodes;
-
-            if (i == 0)
-                first = at;
-            *at = i + 1 == kChaseNodes ? nullptr : file.data() + next * stride;
-        }
-        gmemu_chase_result result = {};
-        void *start = first;
-        gmemu_chase_args args = {&start, ~uint64_t(0), &result};
-
+        const Chain chain(kChaseNodes);
         const uint64_t faults_before = d.stats().faults;
         const double begin = bench::now_us();
-        gmemu::check(
-            gmemu_launch_1d(d.queue.get(), module.kernel("chase").get(), 1, 1, &args, sizeof(args), nullptr));
-        d.wait();
+
+        chain.follow(d.queue, module.kernel("chase").get());
         const double end = bench::now_us();
-        const uint64_t faults = d.stats().faults - faults_before;
-        if (result.steps + 1 < kChaseNodes)
-            throw std::runtime_error("the chain was not followed to its end");
-        if (faults)
+        if (const uint64_t faults = d.stats().faults - faults_before)
             round_trip.add((end - begin) / static_cast<double>(faults));
     }
     printf("fault_round_trip_us %.2f\n", round_trip.value());
+}
+
+/* Microseconds for a fault, one after the other of whatever device, when all do the same at once. */
+double faults_together(std::vector<std::unique_ptr<Device>> &devices, size_t count, const gmemu_kernel *chase)
+{
+    std::vector<std::unique_ptr<Chain>> chains;
+    std::vector<std::future<void>> work;
+    uint64_t before = 0, after = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        chains.push_back(std::make_unique<Chain>(kChaseNodes));
+        before += devices[i]->stats().faults;
+    }
+    const double begin = bench::now_us();
+    for (size_t i = 0; i < count; i++)
+        work.push_back(std::async(std::launch::async, [&, i] { chains[i]->follow(devices[i]->queue, chase); }));
+    for (auto &one : work)
+        one.get();
+    const double end = bench::now_us();
+    for (size_t i = 0; i < count; i++)
+        after += devices[i]->stats().faults;
+    return (end - begin) / static_cast<double>(after - before);
+}
+
+void measure_devices(const gmemu::Module &module)
+{
+    std::vector<std::unique_ptr<Device>> devices;
+    bench::Best one, all;
+
+    for (const auto &entry : std::filesystem::directory_iterator("/dev/accel"))
+        devices.push_back(std::make_unique<Device>(entry.path().c_str()));
+    for (int round = 0; round < kRounds; round++) {
+        one.add(faults_together(devices, 1, module.kernel("chase").get()));
+        all.add(faults_together(devices, devices.size(), module.kernel("chase").get()));
+    }
+    printf("driver_devices %zu\n", devices.size());
+    printf("driver_1_device_us %.2f\n", one.value());
+    printf("driver_8_devices_us %.2f\n", all.value());
+    printf("driver_8_devices_times %.2f\n", all.value() / one.value());
+}
+
+/* Each context has everything yet to fault in. */
+double faults_of_new_context(Device &d, const Chain &chain, const gmemu_kernel *chase,
+                             std::vector<std::unique_ptr<gmemu::Context>> &contexts)
+{
+    contexts.push_back(std::make_unique<gmemu::Context>(d.device));
+    gmemu::Queue queue(*contexts.back());
+    const uint64_t before = d.stats().faults;
+    const double begin = bench::now_us();
+
+    chain.follow(queue, chase);
+    const double end = bench::now_us();
+    return (end - begin) / static_cast<double>(d.stats().faults - before);
+}
+
+/*
+ * The contexts are all of this process and all have memory mapped. What a launch costs is for the
+ * kernel, its arguments and their pages, which move; a chain is long enough for that not to count.
+ */
+void measure_contexts(const gmemu::Module &module)
+{
+    constexpr size_t turns = 10, contexts = 1000;
+    Device d;
+    const Chain chain(kChaseNodes), small(16);
+    const gmemu_kernel *chase = module.kernel("chase").get();
+    std::vector<std::unique_ptr<gmemu::Context>> alive;
+    bench::Best alone, many;
+
+    for (size_t i = 0; i < turns; i++) {
+        alone.add(faults_of_new_context(d, chain, chase, alive));
+        alive.clear();
+    }
+    while (alive.size() < contexts - turns)
+        faults_of_new_context(d, small, chase, alive);
+    for (size_t i = 0; i < turns; i++)
+        many.add(faults_of_new_context(d, chain, chase, alive));
+    printf("driver_1_context_us %.2f\n", alone.value());
+    printf("driver_1000_contexts_us %.2f\n", many.value());
+    printf("driver_1000_contexts_times %.2f\n", many.value() / alone.value());
 }
 
 void measure_migration(Device &d)
@@ -156,9 +261,16 @@ void measure_migration(Device &d)
 
 int run(int argc, char **argv)
 {
-    Device d;
     const std::string_view what = argc > 1 ? argv[1] : "";
 
+    if (what == "--scaling") {
+        gmemu::Module module(find_kernels("std.elf"));
+
+        measure_devices(module);
+        measure_contexts(module);
+        return 0;
+    }
+    Device d;
     if (what == "--first" || what == "--idle") {
         std::vector<uint64_t> words(512);
 

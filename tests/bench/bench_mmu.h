@@ -3,6 +3,7 @@
 // The parts of bench-mmu. Each prints "key value" lines.
 #pragma once
 
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -13,6 +14,9 @@ struct Options {
     std::filesystem::path kernels; // directory of bench-*.elf
     unsigned rounds = 5;
 };
+
+// For what takes a second on a host that has nothing else to do.
+inline constexpr auto kPatience = std::chrono::minutes(10);
 
 inline void print(const std::string &key, double value)
 {

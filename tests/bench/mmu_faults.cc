@@ -94,7 +94,7 @@ public:
             forget(ctx);
             const double before = cpu_seconds();
             machine_.start(0, ctx, kCode, kData, kPages);
-            if (const uint64_t cause = machine_.halted(0); cause != GMEMU_HCAUSE_EXIT)
+            if (const uint64_t cause = machine_.halted(0, kPatience); cause != GMEMU_HCAUSE_EXIT)
                 throw std::runtime_error("a faulting hart halted for cause " + std::to_string(cause));
             cpu += cpu_seconds() - before;
             ns += machine_.host.load<uint64_t>(result_);

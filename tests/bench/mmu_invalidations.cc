@@ -9,9 +9,12 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <sched.h>
 
 #include "bench_mmu.h"
 #include "machine.h"
@@ -24,7 +27,8 @@ namespace {
 constexpr uint32_t kCtx = 1;
 constexpr uint64_t kCode = 0x10000;
 constexpr uint64_t kShared = 0x40000000;
-constexpr uint64_t kOther = 0x50000000;
+constexpr uint64_t kOther = 0x50001000;
+constexpr uint64_t kRival = 0x50000000; // of kShared, for an entry of the L1 TLB
 constexpr uint64_t kUnused = 0x60000000;
 constexpr unsigned kSamples = 1000; // of a round
 constexpr double kForever = 1e12;
@@ -51,22 +55,22 @@ rv::Code user_code()
 // Harts that run until the end.
 class Load {
 public:
-    explicit Load(uint32_t harts) : harts_(harts), machine_({.cores = harts})
+    Load(uint32_t harts, uint64_t other) : harts_(harts), machine_({.cores = harts})
     {
         machine_.create_context(kCtx);
         machine_.load_code(kCtx, kCode, user_code());
         shared_ = machine_.alloc();
         machine_.map(kCtx, kShared, shared_, kRW);
-        machine_.map(kCtx, kOther, machine_.alloc(), kRW);
+        machine_.map(kCtx, other, machine_.alloc(), kRW);
         for (uint32_t hart = 0; hart < harts; hart++)
-            machine_.start(hart, kCtx, kCode, kShared + 64 * hart, kOther);
+            machine_.start(hart, kCtx, kCode, kShared + 64 * hart, other);
     }
     ~Load()
     {
         for (uint32_t hart = 0; hart < harts_; hart++)
             machine_.hart_write(hart, GMEMU_H_CTRL, GMEMU_H_KILL);
         for (uint32_t hart = 0; hart < harts_; hart++)
-            machine_.halted(hart);
+            machine_.halted(hart, kPatience);
     }
     Load(const Load &) = delete;
     Load &operator=(const Load &) = delete;
@@ -114,13 +118,16 @@ double own_delay_us()
 
 struct Samples {
     std::vector<double> all, undisturbed;
+    std::vector<double> turns; // until all harts had a CPU: what the host's scheduler can do
 };
 
 void measure(Load &load, uint32_t scope, uint64_t va, Samples &samples)
 {
     const double end = bench::now_us() + kPatienceUs;
     for (unsigned i = 0; i < kSamples && bench::now_us() < end; i++) {
+        const double start = bench::now_us();
         load.see_turns(kForever);
+        samples.turns.push_back(bench::now_us() - start);
         const double delay = own_delay_us();
         const bool at_work = load.see_turns(kTurnUs);
         const double latency = load.sample(scope, va);
@@ -151,34 +158,78 @@ void report(const std::string &name, std::vector<double> &samples)
     print(name + "_max_us", samples.back());
 }
 
+// What is made meanwhile runs on other CPUs than this thread does later, if there are any.
+class Apart {
+public:
+    Apart()
+    {
+        sched_getaffinity(0, sizeof(all_), &all_);
+        CPU_ZERO(&own_);
+        for (int cpu = 0; CPU_COUNT(&all_) > 1 && CPU_COUNT(&own_) == 0; cpu++)
+            if (CPU_ISSET(cpu, &all_))
+                CPU_SET(cpu, &own_);
+        cpu_set_t others;
+        CPU_XOR(&others, &all_, &own_);
+        sched_setaffinity(0, sizeof(others), &others);
+    }
+    ~Apart() { sched_setaffinity(0, sizeof(all_), &all_); }
+    Apart(const Apart &) = delete;
+    Apart &operator=(const Apart &) = delete;
+
+    void made() const
+    {
+        if (CPU_COUNT(&own_))
+            sched_setaffinity(0, sizeof(own_), &own_);
+    }
+
+private:
+    cpu_set_t all_, own_;
+};
+
+struct Scene {
+    std::string name;
+    uint32_t harts;
+    uint64_t other;
+    bool apart;
+};
+
+void play(const Scene &scene, unsigned rounds)
+{
+    std::optional<Apart> apart;
+    if (scene.apart)
+        apart.emplace();
+    Load load(scene.harts, scene.other);
+    if (apart)
+        apart->made();
+    Samples samples[std::size(kKinds)];
+    for (unsigned round = 0; round < rounds; round++)
+        for (size_t i = 0; i < std::size(kKinds); i++)
+            measure(load, kKinds[i].scope, kKinds[i].va, samples[i]);
+    print(scene.name + "_harts", scene.harts);
+    std::vector<double> turns;
+    for (size_t i = 0; i < std::size(kKinds); i++) {
+        const std::string name = scene.name + "_" + kKinds[i].name;
+        print(name + "_idle_percent", 100.0 * static_cast<double>(samples[i].undisturbed.size()) /
+                                          static_cast<double>(samples[i].all.size()));
+        report(name, samples[i].all);
+        report(name + "_idle", samples[i].undisturbed);
+        turns.insert(turns.end(), samples[i].turns.begin(), samples[i].turns.end());
+    }
+    report(scene.name + "_turn", turns);
+}
+
 } // namespace
 
 void invalidations(const Options &options)
 {
     const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
-    struct Scene {
-        std::string name;
-        uint32_t harts;
-    };
-    // One hart, those of a device as it is by default, and more than there are host cores.
-    const Scene scenes[] = {{"inval_1_hart", 1},
-                            {"inval_4_harts", 4},
-                            {"inval_overcommitted", std::min<uint32_t>(4 * cpus, GMEMU_MAX_CORES)}};
-    for (const Scene &scene : scenes) {
-        Load load(scene.harts);
-        Samples samples[std::size(kKinds)];
-        for (unsigned round = 0; round < options.rounds; round++)
-            for (size_t i = 0; i < std::size(kKinds); i++)
-                measure(load, kKinds[i].scope, kKinds[i].va, samples[i]);
-        print(scene.name + "_harts", scene.harts);
-        for (size_t i = 0; i < std::size(kKinds); i++) {
-            const std::string name = scene.name + "_" + kKinds[i].name;
-            print(name + "_idle_percent", 100.0 * static_cast<double>(samples[i].undisturbed.size()) /
-                                              static_cast<double>(samples[i].all.size()));
-            report(name, samples[i].all);
-            report(name + "_idle", samples[i].undisturbed);
-        }
-    }
+    // One hart; one that is in the MMU most of the time, because two pages take turns in its L1
+    // TLB; those of a device as it is by default; more than there are host cores.
+    play({"inval_1_hart", 1, kOther, true}, options.rounds);
+    play({"inval_filling", 1, kRival, true}, options.rounds);
+    play({"inval_4_harts", 4, kOther, false}, options.rounds);
+    play({"inval_overcommitted", std::min<uint32_t>(4 * cpus, GMEMU_MAX_CORES), kOther, false},
+         options.rounds);
 }
 
 } // namespace bench_mmu

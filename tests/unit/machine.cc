@@ -204,15 +204,15 @@ void Machine::start(uint32_t hart, uint32_t ctx, uint64_t pc, uint64_t a0, uint6
     hart_write(hart, GMEMU_H_CTRL, GMEMU_H_START);
 }
 
-uint64_t Machine::halted(uint32_t hart)
+uint64_t Machine::halted(uint32_t hart, std::chrono::milliseconds timeout)
 {
-    wait_state(hart, GMEMU_HART_HALTED);
+    wait_state(hart, GMEMU_HART_HALTED, timeout);
     return hart_read(hart, GMEMU_H_CAUSE);
 }
 
-void Machine::wait_state(uint32_t hart, gmemu_hart_state wanted)
+void Machine::wait_state(uint32_t hart, gmemu_hart_state wanted, std::chrono::milliseconds timeout)
 {
-    REQUIRE(wait_for([&] { return state(hart) == wanted; }));
+    REQUIRE(wait_for([&] { return state(hart) == wanted; }, timeout));
 }
 
 void Machine::migrate()

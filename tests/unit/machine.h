@@ -86,16 +86,16 @@ public:
     uint64_t hart_read(uint32_t hart, uint32_t reg);
     void start(uint32_t hart, uint32_t ctx, uint64_t pc, uint64_t a0 = 0, uint64_t a1 = 0);
     gmemu_hart_state state(uint32_t hart) { return static_cast<gmemu_hart_state>(hart_read(hart, GMEMU_H_STATE)); }
-    uint64_t halted(uint32_t hart);  // waits; the cause
-    void wait_state(uint32_t hart, gmemu_hart_state state);
+    uint64_t halted(uint32_t hart, std::chrono::milliseconds timeout = kPatience);  // waits; the cause
+    void wait_state(uint32_t hart, gmemu_hart_state state, std::chrono::milliseconds timeout = kPatience);
 
     // The device ends, and a new one goes on with its state, as when a VM migrates.
     void migrate();
     void migrate_quiesced();
     std::vector<std::byte> save();  // of a quiesced device
 
-    static bool wait_for(const std::function<bool()> &condition,
-                         std::chrono::milliseconds timeout = std::chrono::seconds(60));
+    static constexpr std::chrono::milliseconds kPatience = std::chrono::seconds(60);
+    static bool wait_for(const std::function<bool()> &condition, std::chrono::milliseconds timeout = kPatience);
 
     uint64_t ctx_table = 0;
     uint64_t rings[2] = {};  // bus addresses
