@@ -132,7 +132,8 @@ TEST_CASE("TLBs: what they hold, and what an invalidation takes away", "[inspect
     m.hart_write(1, GMEMU_H_CTRL, GMEMU_H_KILL);
     m.halted(1);
     m.invalidate(1, kVa);
-    for (const json &translation : ask(m, GMEMU_QUERY_TLBS).at("translations"))
+    const json after = ask(m, GMEMU_QUERY_TLBS);
+    for (const json &translation : after.at("translations"))
         CHECK(hex(translation.at("va")) != kVa);
 }
 
