@@ -384,8 +384,9 @@ void ComputeHart::stall(const Stall &at)
 {
     stall_ = at;
     const gmemu_fault_engine engine = job_.mode == GMEMU_H_MODE_EXEC ? GMEMU_ENGINE_HART : GMEMU_ENGINE_BLIT;
-    env_.faults.stall(index_, {job_.ctx, job_.queue, at.va, at.access, at.type, engine});
+    // Before the entry is in the ring: who has taken that finds the hart so.
     state_ = GMEMU_HART_STALLED;
+    env_.faults.stall(index_, {job_.ctx, job_.queue, at.va, at.access, at.type, engine});
 }
 
 // The hart is stalled. Whether it is so and what was decided is settled while it is
