@@ -49,7 +49,7 @@ Config read_config(const char *path)
         else if (key == kKeyCwd)
             config.cwd = std::move(value);
         else if (key == kKeyShare)
-            config.share = std::move(value);
+            config.shares.push_back(std::move(value));
         else if (key == kKeyPty)
             config.pty = value == "1";
         else if (key == kKeyStandalone)

@@ -12,7 +12,7 @@ struct Config {
     std::vector<std::string> env;
     std::vector<std::string> modules; /* "FILE PARAMETERS" */
     std::string cwd = "/";
-    std::string share; /* "ro PATH", "rw PATH" or empty */
+    std::vector<std::string> shares; /* "MODE TAG PATH" */
     bool pty = false;
     bool standalone = false;
 };

@@ -40,17 +40,35 @@ static void make_directories(const std::string &path)
     mkdir(path.c_str(), 0755);
 }
 
+/* @lower, with a layer in memory above it that takes what is written. */
+static std::string mount_overlay(const std::string &lower, const std::string &path, const std::string &name)
+{
+    const std::string upper = "/gmemu/rw/upper-" + name, work = "/gmemu/rw/work-" + name;
+
+    mkdir(upper.c_str(), 0755);
+    mkdir(work.c_str(), 0755);
+    if (mount("overlay", path.c_str(), "overlay", 0,
+              ("lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work).c_str()))
+        return failure("cannot mount the overlay on " + path);
+    return {};
+}
+
+/* "MODE TAG PATH" */
 static std::string mount_share(const std::string &share)
 {
-    const bool writable = share.starts_with("rw ");
-    const std::string path = protocol::kProgramRoot + share.substr(3);
+    const size_t tag_at = share.find(' ') + 1, path_at = share.find(' ', tag_at) + 1;
+    const std::string mode = share.substr(0, tag_at - 1), tag = share.substr(tag_at, path_at - 1 - tag_at);
+    const std::string guest_path = share.substr(path_at), path = protocol::kProgramRoot + guest_path;
+    const bool overlay = mode == "overlay";
+    const std::string where = overlay ? "/gmemu/lower-" + tag : path;
 
     make_directories(path);
+    mkdir(where.c_str(), 0755);
     /* mmap: written pages reach the host at msync, munmap and sync; reads see its changes. */
-    if (mount(protocol::kTagShare, path.c_str(), "9p", writable ? 0 : MS_RDONLY,
+    if (mount(tag.c_str(), where.c_str(), "9p", mode == "rw" ? 0 : MS_RDONLY,
               (k9pOptions + ",cache=mmap").c_str()))
-        return failure("cannot mount the shared directory " + share.substr(3));
-    return {};
+        return failure("cannot mount the shared directory " + guest_path);
+    return overlay ? mount_overlay(where, path, tag) : std::string();
 }
 
 static std::string mount_host_root()
@@ -61,13 +79,8 @@ static std::string mount_host_root()
         return failure("cannot mount the host's file system (9p)");
     if (mount_at("tmpfs", "/gmemu/rw", 0, "mode=0755"))
         return failure("cannot mount tmpfs");
-    mkdir("/gmemu/rw/upper", 0755);
-    mkdir("/gmemu/rw/work", 0755);
     mkdir(protocol::kProgramRoot, 0755);
-    if (mount("overlay", protocol::kProgramRoot, "overlay", 0,
-              "lowerdir=/gmemu/lower,upperdir=/gmemu/rw/upper,workdir=/gmemu/rw/work"))
-        return failure("cannot mount the overlay");
-    return {};
+    return mount_overlay("/gmemu/lower", protocol::kProgramRoot, "root");
 }
 
 std::string mount_program_root(const Config &config)
@@ -89,8 +102,9 @@ std::string mount_program_root(const Config &config)
     symlink("/proc/self/fd/0", (root + "/dev/stdin").c_str());
     symlink("/proc/self/fd/1", (root + "/dev/stdout").c_str());
     symlink("/proc/self/fd/2", (root + "/dev/stderr").c_str());
-    if (!config.share.empty())
-        return mount_share(config.share);
+    for (const std::string &share : config.shares)
+        if (const std::string error = mount_share(share); !error.empty())
+            return error;
     return {};
 }
 

@@ -56,17 +56,9 @@ void add_environment(ConfigText &config, const RunOptions &options)
 
 void add_modules(Initramfs &image, ConfigText &config, const Paths &paths, const RunOptions &options)
 {
-    std::vector<std::string> wanted = options.modules;
     const fs::path driver = paths.driver_module(options.debug_kernel);
 
-    /* With a kernel of the user's the driver would not load. */
-    if (options.kernel.empty()) {
-        if (fs::exists(driver))
-            wanted.push_back(driver.string());
-        else if (options.with_device)
-            fmt::print(stderr, "gmemu: warning: the driver {} is not built\n", driver.string());
-    }
-    for (const fs::path &file : resolve_modules(paths.kernel_dir(options.debug_kernel), wanted)) {
+    for (const fs::path &file : guest_modules(paths, options)) {
         const std::string name = file.filename().string();
         const bool is_driver = file == driver;
 
@@ -106,31 +98,35 @@ void add_standalone(Initramfs &image, ConfigText &config, const RunOptions &opti
 
 } // namespace
 
-fs::path share_directory(const RunOptions &options)
+std::vector<fs::path> guest_modules(const Paths &paths, const RunOptions &options)
 {
-    std::error_code error;
-    const fs::path cwd = fs::current_path(error);
+    std::vector<std::string> wanted = options.modules;
+    const fs::path driver = paths.driver_module(options.debug_kernel);
 
-    /* Sharing the root writable would give the guest the whole host. */
-    if (options.share == ShareMode::off || options.standalone || error || cwd == "/")
-        return {};
-    return cwd;
+    /* With a kernel of the user's the driver would not load. */
+    if (options.kernel.empty()) {
+        if (fs::exists(driver))
+            wanted.push_back(driver.string());
+        else if (options.with_device)
+            fmt::print(stderr, "gmemu: warning: the driver {} is not built\n", driver.string());
+    }
+    return resolve_modules(paths.kernel_dir(options.debug_kernel), wanted);
 }
 
-std::string build_guest_image(const Paths &paths, const RunOptions &options)
+std::string build_guest_image(const Paths &paths, const RunOptions &options,
+                              const std::vector<SharedDirectory> &directories)
 {
     Initramfs image;
     ConfigText config;
     std::error_code error;
     const fs::path cwd = fs::current_path(error);
-    const fs::path share = share_directory(options);
 
     for (const std::string &arg : options.args)
         config.add(protocol::kKeyArg, arg);
     config.add(protocol::kKeyCwd, error ? "/" : cwd.string());
-    if (!share.empty())
-        config.add(protocol::kKeyShare,
-                   (options.share == ShareMode::read_only ? "ro " : "rw ") + share.string());
+    for (size_t i = 0; i < directories.size(); i++)
+        config.add(protocol::kKeyShare, fmt::format("{} {}{} {}", share_mode_name(directories[i].mode),
+                                                    protocol::kTagShare, i, directories[i].guest.string()));
     if (options.pty)
         config.add(protocol::kKeyPty, "1");
     add_environment(config, options);

@@ -3,6 +3,8 @@
 
 #include "child_process.h"
 #include "console_watch.h"
+#include "device_properties.h"
+#include "directories.h"
 #include "guest_image.h"
 #include "kvm_probe.h"
 #include "posix.h"
@@ -98,6 +100,7 @@ private:
     };
 
     std::vector<std::string> command(const fs::path &initramfs);
+    void end_as(RunOutcome outcome, int code, std::string message);
     void loop(ChildProcess &qemu, int qemu_messages);
     void read_stdin();
     void write_stdin();
@@ -118,6 +121,7 @@ private:
 
     const Paths &paths_;
     const RunOptions &options_;
+    const std::vector<SharedDirectory> directories_ = shared_directories(options_);
     /* A pipe: a serial port that cannot write at once drops characters. */
     Channel console_{make_pipe_from_child()};
     Channel control_, stdin_, stdout_, stderr_;
@@ -143,13 +147,9 @@ private:
 std::vector<std::string> Session::command(const fs::path &initramfs)
 {
     const Qemu qemu = find_qemu(paths_, options_.qemu, options_.with_device);
-    const fs::path kernel =
-        options_.kernel.empty() ? paths_.kernel_image(options_.debug_kernel) : options_.kernel;
+    const fs::path kernel = find_kernel(paths_, options_);
     bool kvm = options_.accel == "kvm";
 
-    if (!fs::exists(kernel))
-        throw Error(fmt::format("there is no guest kernel {};\n       {}", kernel.string(),
-                                paths_.remedy(options_.debug_kernel ? "kernel.sh debug" : "kernel.sh build")));
     if (options_.accel == "auto") {
         const KvmVerdict verdict = probe_kvm(paths_.cache);
 
@@ -163,7 +163,7 @@ std::vector<std::string> Session::command(const fs::path &initramfs)
         .qemu = qemu,
         .kernel = kernel,
         .initramfs = initramfs,
-        .share = share_directory(options_),
+        .directories = directories_,
         .kvm = kvm,
         .fds = {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
     });
@@ -316,10 +316,7 @@ void Session::signals()
 }
 
 /* With check=fatal the device stops at the first violation of its contract. */
-bool Session::check_is_fatal() const
-{
-    return std::find(options_.device.begin(), options_.device.end(), "check=fatal") != options_.device.end();
-}
+bool Session::check_is_fatal() const { return any_device_has(options_, "check", "fatal"); }
 
 /* The program's end is known, and all it wrote has been passed on. */
 bool Session::complete() const
@@ -418,6 +415,7 @@ void Session::keep_artifacts(std::string_view command)
     write_file(directory / "console.log", result_.console);
     write_file(directory / "qemu.log", result_.qemu_messages);
     write_file(directory / "command", fmt::format("{}\n", command));
+    result_.artifacts = directory;
     say(fmt::format("logs are kept in {}", directory.string()));
 }
 
@@ -435,45 +433,58 @@ std::string last_lines(std::string_view text, size_t count)
     return lines;
 }
 
+/* Says why, unless the program has ended by itself. */
+void Session::end_as(RunOutcome outcome, int code, std::string message)
+{
+    if (!message.empty() && outcome != RunOutcome::interrupted)
+        say(message);
+    result_.outcome = outcome;
+    result_.code = code;
+    result_.message = std::move(message);
+}
+
 void Session::conclude()
 {
+    const auto quote = [](std::string_view what, const std::string &text) {
+        say(fmt::format("the end of {}:", what));
+        fmt::print(stderr, "{}", last_lines(text.ends_with('\n') ? text : text + "\n", 30));
+    };
+    const bool booted = program_started_ || result_.console.find("Linux version") != std::string::npos;
+
     if (interrupted_by_) {
-        result_.code = 128 + interrupted_by_;
+        end_as(RunOutcome::interrupted, 128 + interrupted_by_,
+               fmt::format("gmemu got signal {}", interrupted_by_));
     } else if (fatal_) {
-        say("the device has failed; see above");
-        result_.code = kExitDeviceFatal;
+        end_as(RunOutcome::device_failed, kExitDeviceFatal, "the device has failed; see above");
     } else if (exit_code_) {
-        result_.code = *exit_code_;
+        end_as(RunOutcome::exited, *exit_code_, {});
     } else if (panicked_) {
-        say("the guest's kernel panicked. Its last words:");
-        fmt::print(stderr, "{}", last_lines(result_.console, 30));
-        result_.code = kExitGuestPanic;
+        end_as(RunOutcome::panicked, kExitGuestPanic, "the guest's kernel panicked");
+        quote("its console", result_.console);
     } else if (timed_out_) {
-        say(fmt::format("stopped after the timeout of {} s{}", options_.timeout_s,
-                        program_started_ ? "" : "; the program had not even started"));
-        result_.code = kExitTimeout;
+        end_as(RunOutcome::timed_out, kExitTimeout,
+               fmt::format("stopped after the timeout of {} s{}", options_.timeout_s,
+                           program_started_ ? "" : "; the program had not even started"));
     } else if (!init_failure_.empty()) {
-        say(fmt::format("the guest could not be set up: {}", init_failure_));
-        result_.code = kExitLauncher;
+        end_as(RunOutcome::failed, kExitLauncher,
+               fmt::format("the guest could not be set up: {}", init_failure_));
+    } else if (!booted) {
+        end_as(RunOutcome::failed, kExitLauncher,
+               fmt::format("QEMU did not start the guest (exit code {})", qemu_code_.value_or(0)));
+        quote("what it said", result_.qemu_messages);
     } else if (qemu_code_ && *qemu_code_ != 0) {
-        say(fmt::format("QEMU crashed (exit code {}). Its last words:", *qemu_code_));
-        fmt::print(stderr, "{}", last_lines(result_.qemu_messages + "\n", 30));
-        result_.code = kExitLauncher;
-    } else if (program_started_ || result_.console.find("Linux version") != std::string::npos) {
-        say("the guest stopped without a word (crash or reset). The end of its console:");
-        fmt::print(stderr, "{}", last_lines(result_.console, 30));
-        result_.code = kExitGuestPanic;
+        end_as(RunOutcome::failed, kExitLauncher, fmt::format("QEMU crashed (exit code {})", *qemu_code_));
+        quote("what it said", result_.qemu_messages);
     } else {
-        say("QEMU did not start the guest. It said:");
-        fmt::print(stderr, "{}", last_lines(result_.qemu_messages + "\n", 30));
-        result_.code = kExitLauncher;
+        end_as(RunOutcome::panicked, kExitGuestPanic, "the guest stopped without a word (crash or reset)");
+        quote("its console", result_.console);
     }
 }
 
 RunResult Session::run()
 {
     if (options_.dry_run) {
-        build_guest_image(paths_, options_);
+        build_guest_image(paths_, options_, directories_);
         fmt::print("{}\n", shell_quoted(command("INITRAMFS")));
         result_.code = 0;
         return std::move(result_);
@@ -482,7 +493,7 @@ RunResult Session::run()
     const TempDir temp;
     const fs::path initramfs = temp.path() / "initramfs";
     const std::vector<std::string> line = command(initramfs);
-    write_file(initramfs, build_guest_image(paths_, options_));
+    write_file(initramfs, build_guest_image(paths_, options_, directories_));
     if (options_.verbose)
         say(shell_quoted(line));
 
@@ -512,17 +523,31 @@ RunResult Session::run()
     raw.reset();
     result_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
     conclude();
+    result_.command = line;
     if (!options_.dmesg.empty())
         write_file(options_.dmesg, result_.console);
     if (!options_.qemu_log.empty())
         write_file(options_.qemu_log, result_.qemu_messages);
     if (!exit_code_ && !interrupted_by_)
         keep_artifacts(shell_quoted(line));
+    write_run_reports(options_, result_);
     return std::move(result_);
 }
 
 } // namespace
 
-RunResult run_guest(const Paths &paths, const RunOptions &options) { return Session(paths, options).run(); }
+RunResult run_guest(const Paths &paths, const RunOptions &options)
+{
+    try {
+        return Session(paths, options).run();
+    } catch (const Error &error) {
+        /* Who reads the reports learns of it, too. */
+        RunResult result;
+
+        result.message = error.what();
+        write_run_reports(options, result);
+        throw;
+    }
+}
 
 } // namespace gmemu

@@ -27,6 +27,7 @@ inline constexpr char kPortStdout[] = "gmemu.stdout";
 inline constexpr char kPortStderr[] = "gmemu.stderr";
 
 inline constexpr char kTagRoot[] = "gmemu-root";
+/* Of a directory of the host: a number follows. */
 inline constexpr char kTagShare[] = "gmemu-share";
 
 inline constexpr char kConfigPath[] = "/gmemu/config";
@@ -39,7 +40,7 @@ inline constexpr char kFirmwareDir[] = "/gmemu/firmware";
 inline constexpr char kKeyArg[] = "arg"; /* repeated, in order */
 inline constexpr char kKeyEnv[] = "env"; /* repeated, NAME=VALUE */
 inline constexpr char kKeyCwd[] = "cwd";
-inline constexpr char kKeyShare[] = "share";   /* "ro PATH" or "rw PATH" of kTagShare */
+inline constexpr char kKeyShare[] = "share";   /* repeated: "MODE TAG PATH"; MODE is rw, ro, overlay */
 inline constexpr char kKeyModule[] = "module"; /* repeated: "FILE PARAMETERS" */
 inline constexpr char kKeyStandalone[] = "standalone"; /* "1": kProgramRoot is filled, nothing of the host is mounted */
 inline constexpr char kKeyPty[] = "pty";       /* "1": the program gets a terminal */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qemu_command.h"
 
+#include "device_properties.h"
+#include "numa.h"
 #include "posix.h"
 #include "protocol.h"
 
@@ -87,6 +89,17 @@ Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device)
                             why_not_stock, paths.remedy("qemu.sh intree")));
 }
 
+std::filesystem::path find_kernel(const Paths &paths, const RunOptions &options)
+{
+    const std::filesystem::path kernel =
+        options.kernel.empty() ? paths.kernel_image(options.debug_kernel) : options.kernel;
+
+    if (!std::filesystem::exists(kernel))
+        throw Error(fmt::format("there is no guest kernel {};\n       {}", kernel.string(),
+                                paths.remedy(options.debug_kernel ? "kernel.sh debug" : "kernel.sh build")));
+    return kernel;
+}
+
 std::string kernel_command_line(const RunOptions &options)
 {
     /* reboot=t: a triple fault ends QEMU, started with -no-reboot, at once and without ACPI. */
@@ -110,6 +123,41 @@ std::string kernel_command_line(const RunOptions &options)
     return line;
 }
 
+std::vector<std::string> processor_arguments(bool kvm)
+{
+    if (kvm)
+        return {"-accel", "kvm", "-cpu", "host"};
+    /* With ERMS or FSRM the kernel uses rep movsb, which is slow under TCG. */
+    return {"-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"};
+}
+
+std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &options)
+{
+    const std::vector<DeviceProperties> devices = device_properties(options);
+    std::vector<std::string> line;
+
+    if (!devices.empty() && !qemu.plugin.empty())
+        line.insert(line.end(), {"-plugin", escaped(qemu.plugin.string())});
+    /* ACPI's way of hot-plug leaves a port's link down for good after a reset of its bus. */
+    if (!devices.empty())
+        line.insert(line.end(), {"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"});
+    /* Each behind a port of its own, as a card in a slot: errors and hot-plug go by the port. */
+    for (size_t i = 0; i < devices.size(); i++) {
+        std::string device = fmt::format("gmemu,id=gmemu{0},bus=gmemu-port{0}", i);
+
+        for (const auto &[key, value] : devices[i])
+            device += fmt::format(",{}={}", key, value);
+        if (!options.trace.empty())
+            device += ",trace=" + escaped(std::filesystem::absolute(options.trace).string() +
+                                          (i ? fmt::format(".{}", i) : ""));
+        line.insert(
+            line.end(),
+            {"-device", fmt::format("pcie-root-port,id=gmemu-port{0},chassis={1},slot={1}", i, i + 1)});
+        line.insert(line.end(), {"-device", device});
+    }
+    return line;
+}
+
 std::vector<std::string> qemu_command(const QemuCommandInput &input)
 {
     using namespace protocol;
@@ -125,12 +173,10 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
         add("-L", directory.string());
     add("-name", "gmemu", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot");
     add("-machine", "q35");
-    if (input.kvm)
-        add("-accel", "kvm", "-cpu", "host");
-    else
-        /* With ERMS or FSRM the kernel uses rep movsb, which is slow under TCG. */
-        add("-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm");
-    add("-smp", std::to_string(options.cpus), "-m", options.memory);
+    for (const std::string &word : processor_arguments(input.kvm))
+        add(word);
+    for (const std::string &word : memory_arguments(options))
+        add(word);
     add("-kernel", input.kernel.string(), "-initrd", input.initramfs.string());
     add("-append", kernel_command_line(options));
     add("-add-fd", fmt::format("fd={},set=1", input.fds.console));
@@ -144,30 +190,16 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
         add("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap");
         add("-device", fmt::format("virtio-9p-pci,fsdev=root,mount_tag={}", kTagRoot));
     }
-    if (!input.share.empty()) {
-        add("-fsdev", fmt::format("local,id=share,path={},security_model=none,multidevs=remap{}",
-                                  escaped(input.share.string()),
-                                  options.share == ShareMode::read_only ? ",readonly=on" : ""));
-        add("-device", fmt::format("virtio-9p-pci,fsdev=share,mount_tag={}", kTagShare));
-    }
-    if (options.with_device) {
-        if (!input.qemu.plugin.empty())
-            add("-plugin", escaped(input.qemu.plugin.string()));
-        /* ACPI's way of hot-plug leaves a port's link down for good after a reset of its bus. */
-        add("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
-        /* Each behind a port of its own, as a card in a slot: errors and hot-plug go by the port. */
-        for (unsigned i = 0; i < options.devices; i++) {
-            std::string device = fmt::format("gmemu,id=gmemu{0},bus=gmemu-port{0}", i);
+    for (size_t i = 0; i < input.directories.size(); i++) {
+        const SharedDirectory &directory = input.directories[i];
 
-            for (const std::string &property : options.device)
-                device += "," + property;
-            if (!options.trace.empty())
-                device += ",trace=" + escaped(std::filesystem::absolute(options.trace).string() +
-                                              (i ? fmt::format(".{}", i) : ""));
-            add("-device", fmt::format("pcie-root-port,id=gmemu-port{0},chassis={1},slot={1}", i, i + 1));
-            add("-device", device);
-        }
+        add("-fsdev", fmt::format("local,id=share{},path={},security_model=none,multidevs=remap{}", i,
+                                  escaped(directory.host.string()),
+                                  directory.mode == ShareMode::read_write ? "" : ",readonly=on"));
+        add("-device", fmt::format("virtio-9p-pci,fsdev=share{0},mount_tag={1}{0}", i, kTagShare));
     }
+    for (const std::string &word : device_arguments(input.qemu, options))
+        add(word);
     for (const std::string &word : options.qemu_args)
         add(word);
     return line;

@@ -2,6 +2,7 @@
 /* Which QEMU, and its command line. */
 #pragma once
 
+#include "directories.h"
 #include "paths.h"
 #include "run_options.h"
 
@@ -25,6 +26,9 @@ Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device);
 /* "10.0.2" out of the answer to --version; empty when it is not QEMU's. */
 std::string parse_qemu_version(const std::string &answer);
 
+/* The kernel that is to boot. Throws Error when it is not there. */
+std::filesystem::path find_kernel(const Paths &paths, const RunOptions &options);
+
 /* Descriptors QEMU inherits. */
 struct QemuFds {
     int console = -1;
@@ -40,12 +44,18 @@ struct QemuCommandInput {
     const Qemu &qemu;
     std::filesystem::path kernel;
     std::filesystem::path initramfs;
-    std::filesystem::path share; /* empty: none */
+    std::vector<SharedDirectory> directories;
     bool kvm = false;
     QemuFds fds;
 };
 
 std::vector<std::string> qemu_command(const QemuCommandInput &input);
+
+/* The devices, and the plugin if they come from one. */
+std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &options);
+
+/* What a processor of this kind is for the guest: -accel and -cpu. */
+std::vector<std::string> processor_arguments(bool kvm);
 
 /* The kernel's command line. */
 std::string kernel_command_line(const RunOptions &options);

@@ -32,6 +32,8 @@ std::vector<TestGroup> lab_suites(const Paths &paths);
 std::vector<TestGroup> image_suites(const Paths &paths);
 /* Does `gmemu run` keep its promises? */
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
+/* Do its options do what they say? */
+std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
 /* GMEM's selftests: no gmemu device, one made of software. */

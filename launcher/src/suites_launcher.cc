@@ -14,29 +14,11 @@ namespace gmemu {
 
 namespace {
 
-using Check = std::function<std::string(const Boot &)>;
-
-TestGroup boot_test(const TestOptions &options, std::string name, BootRequest request, Check check)
+TestGroup boot_test(const TestOptions &options, std::string name, BootRequest request, BootCheck check)
 {
     request.options.push_back("--no-device");
-    return {{name}, [=](const auto &, TestReport &report) {
-                const Boot boot = boot_guest(options, request);
-
-                report.add(verdict_of(name, boot, check(boot)));
-            }};
+    return checked_boot(options, std::move(name), std::move(request), std::move(check));
 }
-
-std::string expect_code(const Boot &boot, int code)
-{
-    return boot.code == code ? "" : fmt::format("exit code {} instead of {}", boot.code, code);
-}
-
-std::string expect_text(const std::string &where, const std::string &what)
-{
-    return where.find(what) != where.npos ? "" : fmt::format("'{}' was not said", what);
-}
-
-std::string both(std::string first, std::string second) { return first.empty() ? second : first; }
 
 /* Bytes of every value, enough to fill all buffers between host and program. */
 std::string many_bytes()
@@ -129,15 +111,6 @@ std::string shell_on_terminal()
     if (run.output.find("/dev/pts/") == std::string::npos)
         return "the shell has no terminal: " + run.output;
     return run.code == 5 ? "" : fmt::format("exit code {} instead of 5", run.code);
-}
-
-TestGroup plain_test(const std::string &name, std::function<std::string()> test)
-{
-    return {{name}, [=](const auto &, TestReport &report) {
-                const std::string problem = test();
-
-                report.add({name, problem.empty() ? Verdict::passed : Verdict::failed, problem, {}, 0});
-            }};
 }
 
 } // namespace

@@ -57,4 +57,34 @@ TestResult verdict_of(const std::string &name, const Boot &boot, const std::stri
             problem.empty() ? std::string() : boot.log(), boot.seconds};
 }
 
+std::string expect_code(const Boot &boot, int code)
+{
+    return boot.code == code ? "" : fmt::format("exit code {} instead of {}", boot.code, code);
+}
+
+std::string expect_text(const std::string &where, const std::string &what)
+{
+    return where.find(what) != where.npos ? "" : fmt::format("'{}' was not said", what);
+}
+
+std::string both(std::string first, std::string second) { return first.empty() ? second : first; }
+
+TestGroup checked_boot(const TestOptions &options, std::string name, BootRequest request, BootCheck check)
+{
+    return {{name}, [=](const auto &, TestReport &report) {
+                const Boot boot = boot_guest(options, request);
+
+                report.add(verdict_of(name, boot, check(boot)));
+            }};
+}
+
+TestGroup plain_test(const std::string &name, std::function<std::string()> test)
+{
+    return {{name}, [=](const auto &, TestReport &report) {
+                const std::string problem = test();
+
+                report.add({name, problem.empty() ? Verdict::passed : Verdict::failed, problem, {}, 0});
+            }};
+}
+
 } // namespace gmemu

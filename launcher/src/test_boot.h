@@ -5,6 +5,7 @@
 #include "test_report.h"
 #include "test_runner.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -35,5 +36,17 @@ std::string self_path();
 
 /* A result: passed if @problem is empty. */
 TestResult verdict_of(const std::string &name, const Boot &boot, const std::string &problem);
+
+/* What is wrong with a boot; empty: nothing. */
+using BootCheck = std::function<std::string(const Boot &)>;
+std::string expect_code(const Boot &boot, int code);
+std::string expect_text(const std::string &where, const std::string &what);
+/* The first problem there is. */
+std::string both(std::string first, std::string second);
+
+/* A test that is one boot. */
+TestGroup checked_boot(const TestOptions &options, std::string name, BootRequest request, BootCheck check);
+/* A test that returns what is wrong. */
+TestGroup plain_test(const std::string &name, std::function<std::string()> test);
 
 } // namespace gmemu

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace gmemu {
 
@@ -42,11 +43,11 @@ TestReport::TestReport(std::filesystem::path directory, bool ktap)
         fmt::print("KTAP version 1\n");
 }
 
-std::string TestReport::elapsed() const
-{
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+std::string TestReport::elapsed() const { return fmt::format("[{:6.1f} s]", seconds()); }
 
-    return fmt::format("[{:6.1f} s]", seconds);
+double TestReport::seconds() const
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 void TestReport::begin(std::string_view what)
@@ -111,6 +112,30 @@ bool TestReport::finish()
     return failed == 0;
 }
 
+std::string results_json(const std::vector<TestResult> &results)
+{
+    using nlohmann::json;
+    static constexpr const char *words[] = {"passed", "failed", "skipped"};
+    size_t counts[std::size(words)] = {};
+    json report = {{"version", 1}}, list = json::array();
+
+    for (const TestResult &result : results) {
+        const auto verdict = static_cast<size_t>(result.verdict);
+
+        counts[verdict]++;
+        list.push_back({{"name", result.name},
+                        {"verdict", words[verdict]},
+                        {"detail", result.detail},
+                        {"seconds", result.seconds},
+                        {"log", result.log}});
+    }
+    for (size_t i = 0; i < std::size(words); i++)
+        report[words[i]] = counts[i];
+    report["tests"] = list;
+    /* Logs may hold any byte. */
+    return report.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 static std::string xml_escaped(std::string_view text)
 {
     std::string result;
@@ -163,6 +188,11 @@ std::string junit_xml(const std::vector<TestResult> &results)
 void TestReport::write_junit(const std::filesystem::path &file) const
 {
     write_file(file, junit_xml(results_));
+}
+
+void TestReport::write_json(const std::filesystem::path &file) const
+{
+    write_file(file, results_json(results_));
 }
 
 } // namespace gmemu

@@ -35,6 +35,8 @@ public:
     /* The closing line "N passed, N failed, N skipped"; true when none failed. */
     bool finish();
     void write_junit(const std::filesystem::path &file) const;
+    void write_json(const std::filesystem::path &file) const;
+    double seconds() const; /* since it was made */
 
 private:
     size_t count(Verdict verdict) const;
@@ -46,6 +48,9 @@ private:
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     std::vector<TestResult> results_;
 };
+
+/* The same as JSON: sums, and an object for each result. */
+std::string results_json(const std::vector<TestResult> &results);
 
 /* JUnit XML of a list of results. */
 std::string junit_xml(const std::vector<TestResult> &results);

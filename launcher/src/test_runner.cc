@@ -35,6 +35,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
 
     append(meson_suites(paths));
     append(launcher_suites(paths, options));
+    append(option_suites(paths, options));
     append(kunit_suites(paths, options));
     append(selftest_suites(paths, options));
     append(guest_suites(paths, options));
@@ -89,6 +90,15 @@ int run_tests(const Paths &paths, const TestOptions &options)
 
     TestReport report(log_directory(paths), options.ktap);
     for (const TestGroup &group : groups) {
+        if (options.timeout_s && report.seconds() >= options.timeout_s) {
+            for (const std::string &name : group.names)
+                report.add({name,
+                            Verdict::failed,
+                            fmt::format("not begun: --timeout {} is over", options.timeout_s),
+                            {},
+                            0});
+            continue;
+        }
         try {
             group.run(group.names, report);
         } catch (const std::exception &error) {
@@ -98,6 +108,8 @@ int run_tests(const Paths &paths, const TestOptions &options)
     }
     if (!options.junit.empty())
         report.write_junit(options.junit);
+    if (!options.json.empty())
+        report.write_json(options.json);
     return report.finish() ? 0 : 1;
 }
 

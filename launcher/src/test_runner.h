@@ -17,7 +17,8 @@ struct TestOptions {
     bool list = false;
     bool full = false;
     bool ktap = false;
-    std::filesystem::path junit;
+    std::filesystem::path junit, json;
+    int timeout_s = 0;         /* of them all; 0: none */
     std::string qemu = "auto"; /* for the boots */
 };
 

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "command_line.h"
+
+namespace gmemu {
+
+namespace {
+
+constexpr const char *kExitCodes =
+    "Exit codes: the program's own; 126 it cannot be executed, 127 no such program,\n"
+    "128+N signal N; 124 timeout, 125 gmemu itself, 254 the device failed for good,\n"
+    "255 the guest's kernel panicked.";
+
+}
+
+CommandLine::CommandLine()
+    : app("gmemu: a page-faulting accelerator in QEMU, and the Linux memory management that serves it",
+          "gmemu")
+{
+    app.require_subcommand(1);
+    app.set_version_flag("--version", "gmemu " GMEMU_VERSION);
+    app.footer("'gmemu COMMAND --help' tells more about each command.");
+    /* Who says it twice means the second. */
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+
+    run = app.add_subcommand("run", "Run a program of this host in the guest");
+    add_guest_options(*run, run_options);
+    run->add_option("program", run_options.args, "The program and its arguments; put -- before them");
+    run->footer(kExitCodes);
+
+    shell = app.add_subcommand("shell", "A shell in the guest");
+    add_guest_options(*shell, run_options);
+    shell->add_option("program", run_options.args, "Instead of $SHELL");
+
+    demo = app.add_subcommand("demo", "CPU and device at work on the same malloc'd memory");
+    add_guest_options(*demo, run_options);
+    demo->add_option("arguments", run_options.args, "Arguments of the demo program");
+
+    doctor = app.add_subcommand("doctor", "What works here, what is off, and how to turn it on");
+    add_guest_options(*doctor, run_options);
+    doctor->add_flag("--guest", guest_only, "Within a guest: only look at the guest");
+
+    add_qemu_args();
+    add_test();
+    add_bench();
+}
+
+void CommandLine::add_qemu_args()
+{
+    qemu_args = app.add_subcommand("qemu-args", "The device's arguments for a QEMU that another tool starts");
+    add_guest_options(*qemu_args, run_options);
+    qemu_args
+        ->add_option("--part", qemu_args_options.part,
+                     "device (default): plugin and devices; machine: a whole command line without disks; "
+                     "append: kernel parameters; modules: to load, in this order")
+        ->check(CLI::IsMember({"device", "machine", "append", "modules"}));
+    qemu_args->remove_option(qemu_args->get_option("--json"));
+    qemu_args->remove_option(qemu_args->get_option("--junit"));
+    qemu_args->add_flag("--json", qemu_args_options.json, "All parts, as JSON");
+    qemu_args->footer("One word a line, so that a shell can read them:\n"
+                      "  mapfile -t device < <(gmemu qemu-args --device dram=64M)\n"
+                      "  qemu-system-x86_64 -machine q35 ... \"${device[@]}\"");
+}
+
+void CommandLine::add_test()
+{
+    test = app.add_subcommand("test", "The test suites");
+    test->add_option("--only", test_options.only, "Names that contain this, or match this glob; repeatable")
+        ->allow_extra_args(false);
+    test->add_flag("--list", test_options.list, "Print the names");
+    test->add_flag("--full", test_options.full, "Also sanitizers and the debug kernel");
+    test->add_flag("--ktap", test_options.ktap, "Report as KTAP");
+    test->add_option("--junit", test_options.junit, "Write a JUnit file");
+    test->add_option("--json", test_options.json, "Write the results to this file, as JSON");
+    test->add_option("--timeout", test_options.timeout_s,
+                     "Begin no test after so many seconds; those that are left fail")
+        ->check(CLI::PositiveNumber);
+    test->add_option("--qemu", test_options.qemu,
+                     "Which QEMU boots the guests: auto (default), stock, intree")
+        ->check(CLI::IsMember({"auto", "stock", "intree"}));
+}
+
+void CommandLine::add_bench()
+{
+    bench = app.add_subcommand("bench", "Measurements, each beside what it compares with");
+    bench->add_option("--json", bench_options.json, "Also write JSON to this file; - for only that");
+    bench->add_option("--qemu", bench_options.qemu, "Which QEMU: auto (default), stock, intree")
+        ->check(CLI::IsMember({"auto", "stock", "intree"}));
+}
+
+} // namespace gmemu

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The commands and their options. */
+#pragma once
+
+#include "bench.h"
+#include "qemu_args.h"
+#include "run_options.h"
+#include "test_runner.h"
+
+#include <CLI/CLI.hpp>
+
+namespace gmemu {
+
+struct CommandLine {
+    CommandLine();
+    CommandLine(const CommandLine &) = delete;
+    CommandLine &operator=(const CommandLine &) = delete;
+
+    CLI::App app;
+    CLI::App *run, *shell, *demo, *doctor, *qemu_args, *test, *bench;
+    RunOptions run_options; /* of all commands that boot a guest */
+    bool guest_only = false;
+    QemuArgsOptions qemu_args_options;
+    TestOptions test_options;
+    BenchOptions bench_options;
+
+private:
+    void add_qemu_args();
+    void add_test();
+    void add_bench();
+};
+
+/* Options that say what the guest is; the same for every command that boots one. */
+void add_guest_options(CLI::App &app, RunOptions &options);
+
+} // namespace gmemu

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Options of the launcher, seen from within the guest and from the host. */
+#include "posix.h"
+#include "qemu_command.h"
+#include "suites.h"
+#include "test_boot.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace gmemu {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/* Each way of sharing, in one boot; the program's output says what the guest may do. */
+void directories(const std::string &name, const TestOptions &options, TestReport &report)
+{
+    const TempDir temp;
+    const fs::path &at = temp.path();
+
+    for (const char *directory : {"cwd", "rw", "ro", "overlay"}) {
+        fs::create_directory(at / directory);
+        write_file(at / directory / "file", "host\n");
+    }
+    const Boot boot = boot_guest(
+        options,
+        {.options = {"--no-device", "--share", "ro", "--rw", (at / "rw").string(), "--ro",
+                     (at / "ro").string() + ":/mnt/read", "--overlay", (at / "overlay").string()},
+         .program = {"sh", "-c",
+                     "for d in . \"$1/rw\" /mnt/read \"$1/overlay\"; do cat $d/file; "
+                     "(echo guest >$d/file) 2>/dev/null && echo writes || echo refused; cat $d/file; done",
+                     "sh", at.string()},
+         .timeout_s = 60,
+         .input = {},
+         .cwd = (at / "cwd").string()});
+    const auto holds = [&](const char *directory, const char *text) {
+        return try_read_file(at / directory / "file") == text
+                   ? ""
+                   : fmt::format("{} has another content on the host", directory);
+    };
+    std::string problem = both(expect_code(boot, 0), expect_text(boot.out, "host\nrefused\nhost\n"
+                                                                           "host\nwrites\nguest\n"
+                                                                           "host\nrefused\nhost\n"
+                                                                           "host\nwrites\nguest\n"));
+    problem = both(problem, holds("cwd", "host\n"));
+    problem = both(problem, holds("rw", "guest\n"));
+    problem = both(problem, holds("ro", "host\n"));
+    report.add(verdict_of(name, boot, both(problem, holds("overlay", "host\n"))));
+}
+
+/* The report of a run that ends with @code. */
+void reports(const std::string &name, const TestOptions &options, TestReport &report)
+{
+    const TempDir temp;
+    const fs::path json_file = temp.path() / "json", junit = temp.path() / "junit";
+    const Boot boot = boot_guest(
+        options, {.options = {"--no-device", "--json", json_file.string(), "--junit", junit.string()},
+                  .program = {"sh", "-c", "exit 3"}});
+    const json run = json::parse(try_read_file(json_file), nullptr, false);
+    std::string problem = expect_code(boot, 3);
+
+    if (problem.empty() && (run.is_discarded() || run["outcome"] != "exited" || run["exit_code"] != 3 ||
+                            run["seconds_to_start"] <= 0 || run["seconds"] <= run["seconds_to_start"]))
+        problem = "the JSON is: " + try_read_file(json_file);
+    report.add(verdict_of(name, boot, both(problem, expect_text(try_read_file(junit), "exit code 3"))));
+}
+
+/* What keeps it from a start is in the report as well. */
+std::string report_of_no_start()
+{
+    const TempDir temp;
+    const fs::path file = temp.path() / "json";
+    const Captured run =
+        capture({self_path(), "run", "--json", file.string(), "--rw", "/no/such/directory", "--", "true"},
+                {.timeout_s = 30});
+    const json report = json::parse(try_read_file(file), nullptr, false);
+
+    if (run.code != 125)
+        return fmt::format("exit code {} instead of 125", run.code);
+    if (report.is_discarded() || report["outcome"] != "failed" ||
+        report["message"].get<std::string>().find("/no/such/directory") == std::string::npos)
+        return "the JSON is: " + try_read_file(file);
+    return {};
+}
+
+/* QEMU takes what qemu-args prints, and has the devices then. */
+std::string qemu_args_work(const Paths &paths, const TestOptions &options)
+{
+    const auto ask = [&](std::vector<std::string> more) {
+        std::vector<std::string> line = {self_path(), "qemu-args", "--qemu", options.qemu, "--devices",
+                                         "2",         "--accel",   "tcg",    "--device",   "1:dram=64M"};
+
+        line.insert(line.end(), more.begin(), more.end());
+        return capture(line, {.timeout_s = 60, .separate_stderr = true}).output;
+    };
+    const json all = json::parse(ask({"--json"}), nullptr, false);
+    if (all.is_discarded())
+        return "no JSON";
+
+    std::vector<std::string> line = {
+        all["qemu"].get<std::string>(), "-nodefaults", "-display", "none", "-S", "-monitor", "stdio"};
+    for (const fs::path &directory : find_qemu(paths, QemuChoice::automatic, true).data)
+        line.insert(line.end(), {"-L", directory.string()});
+    std::string lines;
+    for (const char *part : {"machine", "device"})
+        for (const json &word : all[part]) {
+            line.push_back(word.get<std::string>());
+            lines += line.back() + "\n";
+        }
+    if (ask({"--part", "machine"}) != lines)
+        return "the lines are not the words of the JSON";
+    const Captured qemu = capture(line, {.timeout_s = 60, .input = "info qtree\nquit\n"});
+    if (qemu.code)
+        return "QEMU says: " + qemu.output;
+    if (qemu.output.find("dev: gmemu, id \"gmemu1\"") == std::string::npos ||
+        qemu.output.find("dram = 67108864") == std::string::npos)
+        return "the devices are not as asked for: " + qemu.output;
+    for (const json &module : all["modules"])
+        if (!fs::exists(module.get<std::string>()))
+            return "there is no module " + module.get<std::string>();
+    return all["modules"].empty() ? "there are no modules" : "";
+}
+
+} // namespace
+
+std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
+{
+    const auto with_directory = [&](const std::string &name, auto test) {
+        return TestGroup{{name}, [=](const auto &, TestReport &report) { test(name, o, report); }};
+    };
+
+    return {
+        with_directory("launcher/directories: read-write, read-only, overlay", directories),
+        with_directory("launcher/a run is reported as JSON and JUnit", reports),
+        plain_test("launcher/what keeps a run from its start is reported", report_of_no_start),
+        plain_test("launcher/QEMU takes what qemu-args prints", [=] { return qemu_args_work(paths, o); }),
+        checked_boot(
+            o, "launcher/NUMA nodes",
+            {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa", "256M,cpus=1"},
+             .program = {"sh", "-c",
+                         "cd /sys/devices/system/node; cat node[0-9]/cpulist; "
+                         "awk '/MemTotal/ { print int(($4 + 131071) / 262144) }' node1/meminfo"}},
+            [](const Boot &b) {
+                return both(b.out == "0,2\n1\n1\n" ? "" : "output: " + b.out,
+                            b.console.find("WARNING") == b.console.npos ? "" : "the kernel warns");
+            }),
+        checked_boot(o, "launcher/properties of one device, a seed for all",
+                     {.options = {"--devices", "2", "--device", "cores=2", "--device", "1:dram=64M",
+                                  "--device", "1:cores=1", "--seed", "11"},
+                      .program = {"sh", "-c", "dmesg | grep -o '[0-9]* cores, [0-9]* MiB of DRAM'"}},
+                     [](const Boot &b) {
+                         return both(b.out == "2 cores, 256 MiB of DRAM\n1 cores, 64 MiB of DRAM\n"
+                                         ? ""
+                                         : "output: " + b.out,
+                                     expect_text(b.device, "chaos=11"));
+                     }),
+    };
+}
+
+} // namespace gmemu
