@@ -41,6 +41,11 @@ constexpr size_t kWriteChunk = PIPE_BUF;
 constexpr auto kEndGrace = std::chrono::seconds(5);
 /* The device is dead; the program gets this long to notice. */
 constexpr auto kFatalGrace = std::chrono::seconds(10);
+/* The program was told to end by SIGTERM or SIGHUP; it gets this long. */
+constexpr auto kTermGrace = std::chrono::seconds(10);
+/* So many signals within so long, and the guest ends at once. */
+constexpr unsigned kImpatience = 3;
+constexpr auto kImpatienceSpan = std::chrono::seconds(2);
 
 void say(std::string_view text) { fmt::print(stderr, "gmemu: {}\n", text); }
 
@@ -63,7 +68,7 @@ public:
         sigset_t mask;
 
         sigemptyset(&mask);
-        for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH})
+        for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH})
             sigaddset(&mask, number);
         sigprocmask(SIG_BLOCK, &mask, &saved_);
         old_pipe_ = signal(SIGPIPE, SIG_IGN);
@@ -113,6 +118,7 @@ private:
     void read_console();
     void read_messages(int fd);
     void signals();
+    void forward_signal(int number);
     void limit(Clock::time_point when) { deadline_ = deadline_ ? std::min(*deadline_, when) : when; }
     bool check_is_fatal() const;
     bool complete() const;
@@ -142,6 +148,11 @@ private:
     bool program_started_ = false, timed_out_ = false, panicked_ = false, fatal_ = false;
     std::string init_failure_;
     int interrupted_by_ = 0;
+
+    /* Signals we got: the last that asks for an end, and how many came in a short while. */
+    int asked_to_end_ = 0;
+    unsigned signal_count_ = 0;
+    Clock::time_point first_signal_;
 };
 
 std::vector<std::string> Session::command(const fs::path &initramfs)
@@ -310,8 +321,32 @@ void Session::signals()
 
             send_control(fmt::format("size {} {}\n", rows, columns));
         } else {
-            interrupted_by_ = static_cast<int>(info.ssi_signo);
+            forward_signal(static_cast<int>(info.ssi_signo));
         }
+    }
+}
+
+/*
+ * The program gets it, as if it ran here. The guest ends with it, or without it if there is no
+ * program yet, if it does not listen, or if somebody is impatient.
+ */
+void Session::forward_signal(int number)
+{
+    const auto now = Clock::now();
+    const bool user = number == SIGUSR1 || number == SIGUSR2;
+
+    if (!user && (signal_count_++ == 0 || now - first_signal_ > kImpatienceSpan)) {
+        signal_count_ = 1;
+        first_signal_ = now;
+    }
+    if (program_started_ && !exit_code_ && (user || signal_count_ < kImpatience)) {
+        send_control(fmt::format("signal {}\n", number));
+        if (number == SIGTERM || number == SIGHUP) {
+            asked_to_end_ = number;
+            limit(now + kTermGrace);
+        }
+    } else if (!user) {
+        interrupted_by_ = number;
     }
 }
 
@@ -363,7 +398,10 @@ void Session::loop(ChildProcess &qemu, int messages)
         if (poll(fds, std::size(fds), limit_ms()) < 0 && errno != EINTR)
             throw_errno("poll");
         if (deadline_ && Clock::now() >= *deadline_) {
-            timed_out_ = !exit_code_ && !panicked_ && !fatal_;
+            if (!exit_code_ && !panicked_ && !fatal_) {
+                interrupted_by_ = asked_to_end_;
+                timed_out_ = !asked_to_end_;
+            }
             return;
         }
         if (fds[0].revents)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of the launcher, seen from within the guest and from the host. */
+#include "child_process.h"
 #include "posix.h"
 #include "qemu_command.h"
 #include "suites.h"
 #include "test_boot.h"
 
+#include <csignal>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 namespace gmemu {
 
@@ -86,6 +89,32 @@ std::string report_of_no_start()
     return {};
 }
 
+template <class Condition> bool wait_for(Condition condition)
+{
+    for (int i = 0; i < 2400 && !condition(); i++)
+        usleep(50000);
+    return condition();
+}
+
+/* Sends @number to gmemu once the program is ready; gmemu must end with @expected. */
+std::string forwarded_signal(int number, const std::string &script, int expected)
+{
+    const TempDir temp;
+    const std::string out = (temp.path() / "out").string();
+    ChildProcess gmemu({"/bin/sh", "-c", "exec \"$@\" >\"$0\" 2>&1", out, self_path(), "run", "--no-device",
+                        "--no-artifacts", "--timeout", "120", "--", "sh", "-c", script},
+                       {}, 2);
+
+    if (!wait_for([&] { return try_read_file(out).find("ready") != std::string::npos; }))
+        return "the program does not start: " + try_read_file(out);
+    kill(gmemu.pid(), number);
+    if (!wait_for([&] { return gmemu.poll().has_value(); }))
+        return "gmemu does not end";
+    return *gmemu.poll() == expected
+               ? ""
+               : fmt::format("exit code {} instead of {}: {}", *gmemu.poll(), expected, try_read_file(out));
+}
+
 /* QEMU takes what qemu-args prints, and has the devices then. */
 std::string qemu_args_work(const Paths &paths, const TestOptions &options)
 {
@@ -137,6 +166,20 @@ std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
         with_directory("launcher/a run is reported as JSON and JUnit", reports),
         plain_test("launcher/what keeps a run from its start is reported", report_of_no_start),
         plain_test("launcher/QEMU takes what qemu-args prints", [=] { return qemu_args_work(paths, o); }),
+        plain_test(
+            "launcher/SIGTERM is the program's",
+            [] { return forwarded_signal(SIGTERM, "trap 'exit 9' TERM; echo ready; sleep 60 & wait", 9); }),
+        plain_test("launcher/SIGINT and SIGUSR1 are the program's",
+                   [] {
+                       return both(
+                           forwarded_signal(SIGINT, "trap 'exit 8' INT; echo ready; sleep 60 & wait", 8),
+                           forwarded_signal(SIGUSR1, "trap 'exit 7' USR1; echo ready; sleep 60 & wait", 7));
+                   }),
+        plain_test("launcher/a program that ignores SIGTERM ends with the guest",
+                   [] {
+                       return forwarded_signal(SIGTERM, "trap '' TERM; echo ready; while :; do sleep 1; done",
+                                               128 + SIGTERM);
+                   }),
         checked_boot(
             o, "launcher/NUMA nodes",
             {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa", "256M,cpus=1"},
