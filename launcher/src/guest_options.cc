@@ -18,13 +18,17 @@ CLI::Option *repeatable(CLI::Option *option)
 
 void add_machine_options(CLI::App &app, RunOptions &o)
 {
-    app.add_option("--timeout", o.timeout_s, "Give up after so many seconds")->check(CLI::PositiveNumber);
+    CLI::Option *timeout =
+        app.add_option("--timeout", o.timeout_s, "Give up after so many seconds")->check(CLI::PositiveNumber);
     app.add_option("--memory", o.memory, "Guest memory (default 1G)");
     app.add_option("--cpus", o.cpus, "Guest CPUs (default 2)")->check(CLI::Range(1u, 64u));
     repeatable(app.add_option("--numa", o.numa,
                               "NUMA nodes: a number of them, or for each its SIZE[,cpus=0-1]; repeatable"));
     app.add_option("--accel", o.accel, "auto (default: KVM where a probe proves it), tcg, kvm")
         ->check(CLI::IsMember({"auto", "tcg", "kvm"}));
+    app.add_flag("--gdb", o.gdb,
+                 "Wait for gdb, and print the command lines to debug the guest's kernel and the device")
+        ->excludes(timeout);
 }
 
 void add_device_options(CLI::App &app, RunOptions &o)

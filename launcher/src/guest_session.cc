@@ -22,6 +22,7 @@
 #include <ctime>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <memory>
 #include <optional>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -124,9 +125,11 @@ private:
     bool complete() const;
     void conclude();
     void keep_artifacts(std::string_view command);
+    std::string gdb_instructions(pid_t qemu) const;
 
     const Paths &paths_;
     const RunOptions &options_;
+    const std::unique_ptr<TempDir> gdb_ = options_.gdb ? std::make_unique<TempDir>() : nullptr;
     const std::vector<SharedDirectory> directories_ = shared_directories(options_);
     /* A pipe: a serial port that cannot write at once drops characters. */
     Channel console_{make_pipe_from_child()};
@@ -176,6 +179,7 @@ std::vector<std::string> Session::command(const fs::path &initramfs)
         .initramfs = initramfs,
         .directories = directories_,
         .kvm = kvm,
+        .gdb_socket = gdb_ ? gdb_->path() / "gdb" : fs::path(),
         .fds = {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
     });
 }
@@ -287,7 +291,9 @@ void Session::read_console()
     console_lines_.feed(chunk, [this](std::string_view line) {
         if (is_panic_line(line) && !panicked_) {
             panicked_ = true;
-            limit(Clock::now() + kEndGrace);
+            /* Under a debugger it is to be looked at. */
+            if (!options_.gdb)
+                limit(Clock::now() + kEndGrace);
         }
     });
 }
@@ -437,6 +443,20 @@ void Session::loop(ChildProcess &qemu, int messages)
     qemu_code_ = qemu.poll();
 }
 
+/* Each line ends so that a raw terminal shows it as well. */
+std::string Session::gdb_instructions(pid_t qemu) const
+{
+    const std::string target = fmt::format("target remote {}", (gdb_->path() / "gdb").string());
+
+    return fmt::format(
+        "gmemu: the guest waits for gdb, and goes on with its 'continue':\r\n"
+        "    {}\r\n"
+        "gmemu: the device is part of QEMU:\r\n"
+        "    {}\r\n",
+        shell_quoted({"gdb", find_kernel(paths_, options_).string(), "-ex", target}),
+        shell_quoted({"gdb", "-p", std::to_string(qemu), "-ex", "handle SIGUSR1 nostop noprint"}));
+}
+
 void Session::keep_artifacts(std::string_view command)
 {
     char name[64];
@@ -554,6 +574,8 @@ RunResult Session::run()
             messages.theirs.get());
 
         messages.theirs.reset();
+        if (gdb_)
+            fmt::print(stderr, "{}", gdb_instructions(qemu.pid()));
         for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_})
             channel->pair.theirs.reset();
         loop(qemu, messages.ours.get());

@@ -118,6 +118,9 @@ std::string kernel_command_line(const RunOptions &options)
 
     line += fmt::format(" firmware_class.path={}", protocol::kFirmwareDir);
     line += options.with_gmem ? " gmem=on" : " gmem=off";
+    /* A panic is to be looked at, and symbols are where they were linked. */
+    if (options.gdb)
+        line += " panic=0 nokaslr";
     for (const std::string &word : options.append)
         line += " " + word;
     return line;
@@ -200,6 +203,11 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     }
     for (const std::string &word : device_arguments(input.qemu, options))
         add(word);
+    if (!input.gdb_socket.empty()) {
+        add("-chardev",
+            fmt::format("socket,id=gdb,path={},server=on,wait=off", escaped(input.gdb_socket.string())));
+        add("-gdb", "chardev:gdb", "-S");
+    }
     for (const std::string &word : options.qemu_args)
         add(word);
     return line;

@@ -46,6 +46,7 @@ struct QemuCommandInput {
     std::filesystem::path initramfs;
     std::vector<SharedDirectory> directories;
     bool kvm = false;
+    std::filesystem::path gdb_socket; /* wait there for a debugger; empty: do not */
     QemuFds fds;
 };
 

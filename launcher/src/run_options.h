@@ -56,6 +56,7 @@ struct RunOptions {
     std::filesystem::path junit;              /* the same, as a test */
     bool verbose = false;
     bool dry_run = false;
+    bool gdb = false; /* wait for a debugger of the guest */
     bool pty = false;
     bool stdin_null = false;
     bool keep_artifacts = true; /* of a run that went wrong */

@@ -3,12 +3,14 @@
 #include "child_process.h"
 #include "posix.h"
 #include "qemu_command.h"
+#include "qemu_monitor.h"
 #include "suites.h"
 #include "test_boot.h"
 
 #include <csignal>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <unistd.h>
 
 namespace gmemu {
@@ -115,6 +117,59 @@ std::string forwarded_signal(int number, const std::string &script, int expected
                : fmt::format("exit code {} instead of {}: {}", *gmemu.poll(), expected, try_read_file(out));
 }
 
+/* One packet to a debugger's stub, and its answer without the frame. */
+std::string ask_stub(int fd, const std::string &packet)
+{
+    unsigned sum = 0;
+    std::string answer;
+    char buffer[512];
+
+    for (const char c : packet)
+        sum += static_cast<unsigned char>(c);
+    const std::string frame = fmt::format("${}#{:02x}", packet, sum & 0xff);
+    if (write(fd, frame.data(), frame.size()) != static_cast<ssize_t>(frame.size()))
+        return {};
+    while (answer.find('#') == answer.npos) {
+        pollfd more = {fd, POLLIN, 0};
+        const ssize_t n = poll(&more, 1, 60000) == 1 ? read(fd, buffer, sizeof(buffer)) : 0;
+
+        if (n <= 0)
+            return {};
+        answer.append(buffer, static_cast<size_t>(n));
+    }
+    const size_t start = answer.find('$') + 1;
+    return answer.substr(start, answer.find('#') - start);
+}
+
+/* It waits, does what a debugger says, and goes on when that leaves. */
+std::string waits_for_gdb()
+{
+    const TempDir temp;
+    const fs::path err = temp.path() / "err";
+    const std::string before = "target remote ";
+    ChildProcess gmemu({"/bin/sh", "-c", "exec \"$@\" 2>\"$0\"", err.string(), self_path(), "run",
+                        "--no-device", "--no-artifacts", "--verbose", "--gdb", "--", "sh", "-c", "exit 7"},
+                       {}, 2);
+
+    if (!wait_for([&] { return try_read_file(err).find("gdb -p ") != std::string::npos; }))
+        return "it does not say how to start gdb: " + try_read_file(err);
+    std::string socket = try_read_file(err);
+    socket.erase(0, socket.find(before) + before.size());
+    socket.resize(socket.find('\''));
+    const UniqueFd stub = connect_to(socket, std::chrono::seconds(60));
+    if (!ask_stub(stub.get(), "?").starts_with("T05"))
+        return "the guest does not wait";
+    if (try_read_file(err).find("Linux version") != std::string::npos)
+        return "the guest has not waited";
+    if (ask_stub(stub.get(), "D") != "OK")
+        return "the debugger cannot leave";
+    if (!wait_for([&] { return gmemu.poll().has_value(); }))
+        return "the guest does not go on";
+    return *gmemu.poll() == 7
+               ? ""
+               : fmt::format("exit code {} instead of 7: {}", *gmemu.poll(), try_read_file(err));
+}
+
 /* QEMU takes what qemu-args prints, and has the devices then. */
 std::string qemu_args_work(const Paths &paths, const TestOptions &options)
 {
@@ -180,6 +235,7 @@ std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
                        return forwarded_signal(SIGTERM, "trap '' TERM; echo ready; while :; do sleep 1; done",
                                                128 + SIGTERM);
                    }),
+        plain_test("launcher/--gdb waits for a debugger", waits_for_gdb),
         checked_boot(
             o, "launcher/NUMA nodes",
             {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa", "256M,cpus=1"},
