@@ -2,6 +2,8 @@
 #include "cli.h"
 
 #include "command_line.h"
+#include "command_text.h"
+#include "config_file.h"
 #include "doctor.h"
 #include "guest_session.h"
 #include "posix.h"
@@ -13,7 +15,27 @@
 
 namespace gmemu {
 
+namespace fs = std::filesystem;
+
 namespace {
+
+/* What stands in the configuration files for the command that @words begin with. */
+std::vector<std::string> configured(const CommandLine &line, const std::vector<std::string> &words)
+{
+    const auto commands = line.app.get_subcommands(
+        [&](const CLI::App *command) { return !words.empty() && command->get_name() == words.front(); });
+    std::vector<std::string> result;
+
+    if (commands.empty() || std::find(words.begin(), words.end(), "--no-config") != words.end())
+        return result;
+    for (const fs::path &file : config_files()) {
+        const auto settings = parse_config(read_file(file), file.string());
+        const auto more = config_words(line.app, *commands.front(), settings);
+
+        result.insert(result.end(), more.begin(), more.end());
+    }
+    return result;
+}
 
 int run(const Paths &paths, const RunOptions &options) { return run_guest(paths, options).code; }
 
@@ -29,7 +51,7 @@ int run_shell(const Paths &paths, RunOptions options)
 
 int run_demo(const Paths &paths, RunOptions options)
 {
-    if (!std::filesystem::exists(paths.demo_program()))
+    if (!fs::exists(paths.demo_program()))
         throw Error(fmt::format("the demo program {} is missing; {}", paths.demo_program().string(),
                                 paths.remedy_build()));
     options.args.insert(options.args.begin(), paths.demo_program().string());
@@ -48,10 +70,24 @@ int run_command_line(int argc, char **argv)
     char **end = argv + argc;
     char **separator =
         std::find_if(argv + 1, end, [](const char *arg) { return std::string_view(arg) == "--"; });
+    std::vector<std::string> words(argv + 1, separator);
+    if (!words.empty())
+        check_command(line.app, words.front());
+    const std::vector<std::string> defaults = configured(line, words);
     try {
-        line.app.parse(static_cast<int>(separator - argv), argv);
+        if (!words.empty())
+            words.insert(words.begin() + 1, defaults.begin(), defaults.end());
+        std::reverse(words.begin(), words.end());
+        line.app.parse(std::move(words));
     } catch (const CLI::ParseError &error) {
-        return line.app.exit(error) ? kExitLauncher : 0;
+        const int code = line.app.exit(error) ? kExitLauncher : 0;
+
+        if (dynamic_cast<const CLI::ExtrasError *>(&error) && line.takes_program())
+            fmt::print(stderr, "What belongs to the program stands after --: gmemu run --cpus 4 -- ls -l\n");
+        if (code && !defaults.empty())
+            fmt::print(stderr, "From configuration files, which --no-config leaves out: {}\n",
+                       shell_quoted(defaults));
+        return code;
     }
     if (separator != end)
         options.args.insert(options.args.end(), separator + 1, end);
@@ -67,11 +103,21 @@ int run_command_line(int argc, char **argv)
         return run_doctor(paths, options, line.guest_only);
     if (line.qemu_args->parsed())
         return print_qemu_args(paths, options, line.qemu_args_options);
-    if (line.test->parsed())
-        return run_tests(paths, line.test_options);
+    if (line.completion->parsed()) {
+        fmt::print("{}", bash_completion(line.app));
+        return 0;
+    }
+    if (line.man_page->parsed()) {
+        fmt::print("{}", manual_page(line.app));
+        return 0;
+    }
+    if (line.demo->parsed())
+        return run_demo(paths, options);
+    /* What they run is not to depend on the user's defaults. */
+    setenv("GMEMU_CONFIG", "", 1);
     if (line.bench->parsed())
         return run_bench(paths, line.bench_options);
-    return run_demo(paths, options);
+    return run_tests(paths, line.test_options);
 }
 
 } // namespace gmemu

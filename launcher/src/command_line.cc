@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "command_line.h"
 
+#include "posix.h"
+
+#include <fmt/format.h>
+
 namespace gmemu {
 
 namespace {
@@ -20,6 +24,9 @@ CommandLine::CommandLine()
     app.set_version_flag("--version", "gmemu " GMEMU_VERSION);
     app.footer("'gmemu COMMAND --help' tells more about each command.");
     /* Who says it twice means the second. */
+    app.add_flag("--no-config", no_config, "Do not read ~/.config/gmemu/config and ./.gmemu.conf");
+    /* Options of gmemu itself may stand after the command, too. */
+    app.fallthrough();
     app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 
     run = app.add_subcommand("run", "Run a program of this host in the guest");
@@ -42,17 +49,30 @@ CommandLine::CommandLine()
     add_qemu_args();
     add_test();
     add_bench();
+    completion =
+        app.add_subcommand("completion", "A script with completion for bash: source <(gmemu completion)");
+    man_page = app.add_subcommand("man-page", "The manual page, gmemu.1")->group("");
+}
+
+void check_command(const CLI::App &app, const std::string &word)
+{
+    const auto named = [&](const CLI::App *command) { return command->get_name() == word; };
+
+    if (!word.starts_with("-") && app.get_subcommands(named).empty())
+        throw Error(fmt::format(
+            "there is no command '{}'; gmemu --help lists them. A program is run by gmemu run -- {}", word,
+            word));
 }
 
 void CommandLine::add_qemu_args()
 {
     qemu_args = app.add_subcommand("qemu-args", "The device's arguments for a QEMU that another tool starts");
     add_guest_options(*qemu_args, run_options);
-    qemu_args
-        ->add_option("--part", qemu_args_options.part,
-                     "device (default): plugin and devices; machine: a whole command line without disks; "
-                     "append: kernel parameters; modules: to load, in this order")
-        ->check(CLI::IsMember({"device", "machine", "append", "modules"}));
+    one_of(qemu_args->add_option(
+               "--part", qemu_args_options.part,
+               "device (default): plugin and devices; machine: a whole command line without disks; "
+               "append: kernel parameters; modules: to load, in this order"),
+           {"device", "machine", "append", "modules"});
     qemu_args->remove_option(qemu_args->get_option("--json"));
     qemu_args->remove_option(qemu_args->get_option("--junit"));
     qemu_args->add_flag("--json", qemu_args_options.json, "All parts, as JSON");
@@ -65,26 +85,29 @@ void CommandLine::add_test()
 {
     test = app.add_subcommand("test", "The test suites");
     test->add_option("--only", test_options.only, "Names that contain this, or match this glob; repeatable")
+        ->type_name("PATTERN")
         ->allow_extra_args(false);
     test->add_flag("--list", test_options.list, "Print the names");
     test->add_flag("--full", test_options.full, "Also sanitizers and the debug kernel");
     test->add_flag("--ktap", test_options.ktap, "Report as KTAP");
-    test->add_option("--junit", test_options.junit, "Write a JUnit file");
-    test->add_option("--json", test_options.json, "Write the results to this file, as JSON");
+    test->add_option("--junit", test_options.junit, "Write a JUnit file")->type_name("FILE");
+    test->add_option("--json", test_options.json, "Write the results to this file, as JSON")
+        ->type_name("FILE");
     test->add_option("--timeout", test_options.timeout_s,
                      "Begin no test after so many seconds; those that are left fail")
-        ->check(CLI::PositiveNumber);
-    test->add_option("--qemu", test_options.qemu,
-                     "Which QEMU boots the guests: auto (default), stock, intree")
-        ->check(CLI::IsMember({"auto", "stock", "intree"}));
+        ->type_name("SECONDS")
+        ->check(CLI::PositiveNumber.description(""));
+    one_of(test->add_option("--qemu", test_options.qemu, "Which QEMU boots the guests (default auto)"),
+           {"auto", "stock", "intree"});
 }
 
 void CommandLine::add_bench()
 {
     bench = app.add_subcommand("bench", "Measurements, each beside what it compares with");
-    bench->add_option("--json", bench_options.json, "Also write JSON to this file; - for only that");
-    bench->add_option("--qemu", bench_options.qemu, "Which QEMU: auto (default), stock, intree")
-        ->check(CLI::IsMember({"auto", "stock", "intree"}));
+    bench->add_option("--json", bench_options.json, "Also write JSON to this file; - for only that")
+        ->type_name("FILE");
+    one_of(bench->add_option("--qemu", bench_options.qemu, "Which QEMU (default auto)"),
+           {"auto", "stock", "intree"});
 }
 
 } // namespace gmemu

@@ -17,18 +17,28 @@ struct CommandLine {
     CommandLine &operator=(const CommandLine &) = delete;
 
     CLI::App app;
-    CLI::App *run, *shell, *demo, *doctor, *qemu_args, *test, *bench;
+    CLI::App *run, *shell, *demo, *doctor, *qemu_args, *test, *bench, *completion, *man_page;
+    bool no_config = false;
     RunOptions run_options; /* of all commands that boot a guest */
     bool guest_only = false;
     QemuArgsOptions qemu_args_options;
     TestOptions test_options;
     BenchOptions bench_options;
 
+    /* The command that was given ends with a program and its arguments. */
+    bool takes_program() const { return run->parsed() || shell->parsed(); }
+
 private:
     void add_qemu_args();
     void add_test();
     void add_bench();
 };
+
+/* Throws Error if @word is to be a command, and none has that name. */
+void check_command(const CLI::App &app, const std::string &word);
+
+/* An option whose value is one of @words. */
+CLI::Option *one_of(CLI::Option *option, const std::vector<std::string> &words);
 
 /* Options that say what the guest is; the same for every command that boots one. */
 void add_guest_options(CLI::App &app, RunOptions &options);

@@ -170,6 +170,38 @@ std::string waits_for_gdb()
                : fmt::format("exit code {} instead of 7: {}", *gmemu.poll(), try_read_file(err));
 }
 
+/* A directory's file gives defaults, which the command line adds to or overrules. */
+std::string configuration()
+{
+    const TempDir temp;
+    const auto dry_run = [&](std::vector<std::string> more) {
+        std::vector<std::string> line = {"env",       "-u",  "GMEMU_CONFIG", "XDG_CONFIG_HOME=/nonexistent",
+                                         self_path(), "run", "--dry-run"};
+
+        line.insert(line.end(), more.begin(), more.end());
+        line.insert(line.end(), {"--", "true"});
+        return capture(line, {.timeout_s = 60, .cwd = temp.path()});
+    };
+    const auto has = [](const Captured &run, const char *text) {
+        return run.output.find(text) != run.output.npos;
+    };
+
+    write_file(temp.path() / ".gmemu.conf", "memory = 768M\ndevice = dram=32M\n[test]\ntimeout = 5\n");
+    const Captured plain = dry_run({}), overruled = dry_run({"--memory", "512M", "--device", "cores=2"}),
+                   without = dry_run({"--no-config"}), conflict = dry_run({"--no-device"});
+    if (!has(plain, "-m 768M") || !has(plain, ",dram=32M"))
+        return "the file is not read: " + plain.output;
+    if (!has(overruled, "-m 512M") || !has(overruled, ",dram=32M,cores=2"))
+        return "the command line does not come after the file: " + overruled.output;
+    if (!has(without, "-m 1G") || has(without, "dram=32M"))
+        return "--no-config reads the file: " + without.output;
+    if (conflict.code != 125 || !has(conflict, "--no-config"))
+        return "a conflict with the file is not explained: " + conflict.output;
+    write_file(temp.path() / ".gmemu.conf", "\nmemroy = 1G\n");
+    const Captured wrong = dry_run({});
+    return wrong.code == 125 && has(wrong, ".gmemu.conf:2:") ? "" : "a mistake is not named: " + wrong.output;
+}
+
 /* QEMU takes what qemu-args prints, and has the devices then. */
 std::string qemu_args_work(const Paths &paths, const TestOptions &options)
 {
@@ -236,6 +268,7 @@ std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
                                                128 + SIGTERM);
                    }),
         plain_test("launcher/--gdb waits for a debugger", waits_for_gdb),
+        plain_test("launcher/defaults from configuration files", configuration),
         checked_boot(
             o, "launcher/NUMA nodes",
             {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa", "256M,cpus=1"},

@@ -80,7 +80,6 @@ TEST_CASE("options that contradict each other are refused by name", "[cli]")
         {{"run", "--no-such-option", "true"}, {"--no-such-option"}},
         {{"test", "--timeout", "-1"}, {"--timeout"}},
         {{"qemu-args", "--part", "nothing"}, {"--part"}},
-        {{"dance"}, {"dance"}},
     };
 
     for (const auto &[words, says] : cases) {
@@ -91,6 +90,15 @@ TEST_CASE("options that contradict each other are refused by name", "[cli]")
         for (const std::string &part : says)
             CHECK(has(error, part));
     }
+}
+
+TEST_CASE("a command that does not exist is named", "[cli]")
+{
+    CommandLine line;
+
+    CHECK(has(error_of([&] { check_command(line.app, "dance"); }), "no command 'dance'"));
+    CHECK(error_of([&] { check_command(line.app, "run"); }) == "(no error)");
+    CHECK(error_of([&] { check_command(line.app, "--help"); }) == "(no error)");
 }
 
 TEST_CASE("a value given twice is the second, a repeatable one is both", "[cli]")
