@@ -26,6 +26,7 @@ public:
     Bench(const Paths &paths, const BenchOptions &options) : paths_(paths), options_(options)
     {
         test_options_.qemu = options.qemu;
+        test_options_.debug_kernel = options.debug_kernel;
     }
     int run();
 

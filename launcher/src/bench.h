@@ -11,6 +11,7 @@ namespace gmemu {
 struct BenchOptions {
     std::filesystem::path json; /* empty: none; "-": standard output, and no table */
     std::string qemu = "auto";
+    bool debug_kernel = false;
 };
 
 /* 0 when everything could be measured. */

@@ -89,6 +89,9 @@ void CommandLine::add_test()
         ->allow_extra_args(false);
     test->add_flag("--list", test_options.list, "Print the names");
     test->add_flag("--full", test_options.full, "Also sanitizers and the debug kernel");
+    test->add_flag(
+        "--debug-kernel", test_options.debug_kernel,
+        "Boot the guests with the kernel with KASAN, lockdep and DEBUG_VM; five times the time limits");
     test->add_flag("--ktap", test_options.ktap, "Report as KTAP");
     test->add_option("--junit", test_options.junit, "Write a JUnit file")->type_name("FILE");
     test->add_option("--json", test_options.json, "Write the results to this file, as JSON")
@@ -104,6 +107,8 @@ void CommandLine::add_test()
 void CommandLine::add_bench()
 {
     bench = app.add_subcommand("bench", "Measurements, each beside what it compares with");
+    bench->add_flag("--debug-kernel", bench_options.debug_kernel,
+                    "Boot the guests with the kernel with KASAN, lockdep and DEBUG_VM");
     bench->add_option("--json", bench_options.json, "Also write JSON to this file; - for only that")
         ->type_name("FILE");
     one_of(bench->add_option("--qemu", bench_options.qemu, "Which QEMU (default auto)"),

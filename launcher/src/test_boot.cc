@@ -3,10 +3,14 @@
 
 #include "posix.h"
 
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
 
 namespace gmemu {
+
+/* How much slower the debug kernel is. */
+static constexpr int kDebugFactor = 5;
 
 std::string self_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
 
@@ -22,8 +26,14 @@ Boot boot_guest(const TestOptions &test_options, const BootRequest &request)
     const TempDir temp;
     const auto start = std::chrono::steady_clock::now();
     const auto console = temp.path() / "console", device = temp.path() / "device";
+    /* Not where the test itself says which kernel. */
+    const bool debug =
+        test_options.debug_kernel &&
+        std::none_of(request.options.begin(), request.options.end(),
+                     [](const std::string &word) { return word == "--debug-kernel" || word == "--kernel"; });
+    const int timeout = request.timeout_s * (debug ? kDebugFactor : 1);
     std::vector<std::string> args = {self_path(),     "run",
-                                     "--timeout",     std::to_string(request.timeout_s),
+                                     "--timeout",     std::to_string(timeout),
                                      "--qemu",        test_options.qemu,
                                      "--dmesg",       console.string(),
                                      "--qemu-log",    device.string(),
@@ -31,11 +41,13 @@ Boot boot_guest(const TestOptions &test_options, const BootRequest &request)
     CaptureOptions capture_options;
     Boot boot;
 
+    if (debug)
+        args.push_back("--debug-kernel");
     args.insert(args.end(), request.options.begin(), request.options.end());
     args.push_back("--");
     args.insert(args.end(), request.program.begin(), request.program.end());
     /* The launcher has the timeout; this is for a launcher that hangs. */
-    capture_options.timeout_s = request.timeout_s + 30;
+    capture_options.timeout_s = timeout + 30;
     capture_options.separate_stderr = true;
     capture_options.input = request.input;
     capture_options.cwd = request.cwd;

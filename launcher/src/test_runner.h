@@ -20,6 +20,7 @@ struct TestOptions {
     std::filesystem::path junit, json;
     int timeout_s = 0;         /* of them all; 0: none */
     std::string qemu = "auto"; /* for the boots */
+    bool debug_kernel = false; /* the same */
 };
 
 /*
