@@ -9,7 +9,7 @@
 
 namespace gmemu::init {
 
-static std::string read_all(const char *path)
+std::string read_config(const char *path)
 {
     std::string text;
     char buffer[4096];
@@ -23,12 +23,9 @@ static std::string read_all(const char *path)
     return text;
 }
 
-Config read_config(const char *path)
+void parse_config(std::string_view rest, Config &config)
 {
     using namespace protocol;
-    Config config;
-    const std::string text = read_all(path);
-    std::string_view rest = text;
 
     while (!rest.empty()) {
         const size_t end = rest.find('\0');
@@ -54,8 +51,13 @@ Config read_config(const char *path)
             config.pty = value == "1";
         else if (key == kKeyStandalone)
             config.standalone = value == "1";
+        else if (key == kKeyDeferred)
+            config.deferred = value == "1";
+        else if (key == kKeyTime)
+            config.time = std::move(value);
+        else if (key == kKeyEntropy)
+            config.entropy = std::move(value);
     }
-    return config;
 }
 
 } // namespace gmemu::init

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gmemu::init {
@@ -15,9 +16,14 @@ struct Config {
     std::vector<std::string> shares; /* "MODE TAG PATH" */
     bool pty = false;
     bool standalone = false;
+    bool deferred = false;
+    std::string time, entropy;
 };
 
-/* Throws nothing; a missing file gives an empty configuration. */
-Config read_config(const char *path);
+/* The text of a file; empty if there is none. */
+std::string read_config(const char *path);
+
+/* Adds what @text says to @config. */
+void parse_config(std::string_view text, Config &config);
 
 } // namespace gmemu::init

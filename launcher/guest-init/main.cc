@@ -10,6 +10,7 @@
 #include "ports.h"
 #include "protocol.h"
 #include "relay.h"
+#include "revive.h"
 
 #include <cerrno>
 #include <csignal>
@@ -75,12 +76,19 @@ int main()
     mount_kernel_filesystems();
     start_all_cpus();
 
-    const Config config = read_config(protocol::kConfigPath);
+    Config config;
+    parse_config(read_config(protocol::kConfigPath), config);
     Ports ports;
     if (!open_ports(ports))
         power_off();
     for (const std::string &module : config.modules)
         load_module(ports, module);
+    if (config.deferred) {
+        send(ports, "ready");
+        if (!receive_config(ports, config))
+            power_off();
+        renew_time_and_entropy(config);
+    }
     const std::string error = mount_program_root(config);
     if (!error.empty()) {
         send(ports, "fail %s", error.c_str());

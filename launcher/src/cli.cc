@@ -7,6 +7,7 @@
 #include "doctor.h"
 #include "guest_session.h"
 #include "posix.h"
+#include "snapshot.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -103,6 +104,8 @@ int run_command_line(int argc, char **argv)
         return run_doctor(paths, options, line.guest_only);
     if (line.qemu_args->parsed())
         return print_qemu_args(paths, options, line.qemu_args_options);
+    if (line.snapshots->parsed())
+        return run_snapshots(paths, line.clear_snapshots);
     if (line.completion->parsed()) {
         fmt::print("{}", bash_completion(line.app));
         return 0;

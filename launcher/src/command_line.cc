@@ -49,6 +49,8 @@ CommandLine::CommandLine()
     add_qemu_args();
     add_test();
     add_bench();
+    snapshots = app.add_subcommand("snapshots", "List the guests that --snapshot has saved");
+    snapshots->add_flag("--clear", clear_snapshots, "Remove those that are not in use");
     completion =
         app.add_subcommand("completion", "A script with completion for bash: source <(gmemu completion)");
     man_page = app.add_subcommand("man-page", "The manual page, gmemu.1")->group("");

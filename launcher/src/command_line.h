@@ -17,8 +17,9 @@ struct CommandLine {
     CommandLine &operator=(const CommandLine &) = delete;
 
     CLI::App app;
-    CLI::App *run, *shell, *demo, *doctor, *qemu_args, *test, *bench, *completion, *man_page;
+    CLI::App *run, *shell, *demo, *doctor, *qemu_args, *test, *bench, *snapshots, *completion, *man_page;
     bool no_config = false;
+    bool clear_snapshots = false;
     RunOptions run_options; /* of all commands that boot a guest */
     bool guest_only = false;
     QemuArgsOptions qemu_args_options;

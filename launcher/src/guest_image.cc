@@ -7,7 +7,9 @@
 #include "protocol.h"
 #include "standalone.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -113,10 +115,8 @@ std::vector<fs::path> guest_modules(const Paths &paths, const RunOptions &option
     return resolve_modules(paths.kernel_dir(options.debug_kernel), wanted);
 }
 
-std::string build_guest_image(const Paths &paths, const RunOptions &options,
-                              const std::vector<SharedDirectory> &directories)
+std::string run_config(const RunOptions &options, const std::vector<SharedDirectory> &directories)
 {
-    Initramfs image;
     ConfigText config;
     std::error_code error;
     const fs::path cwd = fs::current_path(error);
@@ -130,7 +130,32 @@ std::string build_guest_image(const Paths &paths, const RunOptions &options,
     if (options.pty)
         config.add(protocol::kKeyPty, "1");
     add_environment(config, options);
+    return config.text();
+}
 
+std::string revival_config()
+{
+    ConfigText config;
+    std::string entropy(64, '\0');
+    timespec now = {};
+
+    if (getentropy(entropy.data(), entropy.size()))
+        throw_errno("cannot get random numbers");
+    clock_gettime(CLOCK_REALTIME, &now);
+    config.add(protocol::kKeyTime, fmt::format("{}.{:09}", now.tv_sec, now.tv_nsec));
+    /* A NUL would end it. */
+    std::replace(entropy.begin(), entropy.end(), '\0', '\1');
+    config.add(protocol::kKeyEntropy, entropy);
+    return config.text();
+}
+
+std::string build_guest_image(const Paths &paths, const RunOptions &options, const std::string &run)
+{
+    Initramfs image;
+    ConfigText config;
+
+    if (run.empty())
+        config.add(protocol::kKeyDeferred, "1");
     if (!fs::exists(paths.guest_init()))
         throw Error(fmt::format("{} is missing; {}", paths.guest_init().string(), paths.remedy_build()));
     for (const char *directory : {"proc", "sys", "dev", "gmemu"})
@@ -141,7 +166,7 @@ std::string build_guest_image(const Paths &paths, const RunOptions &options,
     add_firmware(image, paths, options);
     if (options.standalone)
         add_standalone(image, config, options);
-    image.add_file(relative(protocol::kConfigPath), config.text());
+    image.add_file(relative(protocol::kConfigPath), config.text() + run);
     return image.finish();
 }
 

@@ -45,9 +45,12 @@ void add_machine_options(CLI::App &app, RunOptions &o)
     one_of(app.add_option("--accel", o.accel,
                           "How the guest's code runs; auto (default) is KVM where a probe proves it"),
            {"auto", "tcg", "kvm"});
+    CLI::Option *snapshot = app.add_flag("--snapshot", o.snapshot,
+                                         "Boot such a guest once, save it, and begin each run from there");
     app.add_flag("--gdb", o.gdb,
                  "Wait for gdb, and print the command lines to debug the guest's kernel and the device")
-        ->excludes(timeout);
+        ->excludes(timeout)
+        ->excludes(snapshot);
 }
 
 void add_device_options(CLI::App &app, RunOptions &o)

@@ -10,6 +10,8 @@
 #include "posix.h"
 #include "protocol.h"
 #include "qemu_command.h"
+#include "snapshot.h"
+#include "snapshot_store.h"
 #include "terminal.h"
 
 #include <algorithm>
@@ -42,6 +44,8 @@ constexpr size_t kWriteChunk = PIPE_BUF;
 constexpr auto kEndGrace = std::chrono::seconds(5);
 /* The device is dead; the program gets this long to notice. */
 constexpr auto kFatalGrace = std::chrono::seconds(10);
+/* A guest that is to be saved has this long to boot. */
+constexpr auto kSaveLimit = std::chrono::seconds(300);
 /* The program was told to end by SIGTERM or SIGHUP; it gets this long. */
 constexpr auto kTermGrace = std::chrono::seconds(10);
 /* So many signals within so long, and the guest ends at once. */
@@ -93,10 +97,26 @@ private:
     sighandler_t old_pipe_, old_ttin_;
 };
 
+/* How a guest begins. */
+enum class Beginning {
+    boot,
+    save, /* boots, and is saved before it runs anything */
+    load, /* goes on from where it was saved */
+};
+
 class Session {
 public:
-    Session(const Paths &paths, const RunOptions &options) : paths_(paths), options_(options) {}
+    /* @directory: where the guest is, or will be, saved. */
+    Session(const Paths &paths, const RunOptions &options, Beginning beginning = Beginning::boot,
+            fs::path directory = {})
+        : paths_(paths),
+          options_(options),
+          beginning_(beginning),
+          saved_(std::move(directory))
+    {}
     RunResult run();
+    /* All that a saved guest depends on. */
+    std::string snapshot_key();
 
 private:
     struct Channel {
@@ -105,7 +125,14 @@ private:
         int theirs() const { return pair.theirs.get(); }
     };
 
-    std::vector<std::string> command(const fs::path &initramfs);
+    std::string image() const;
+    std::vector<std::string> command(const QemuFds &fds, const fs::path &initramfs, MemoryFiles memory,
+                                     std::vector<std::string> more);
+    std::vector<std::string> command(int initramfs, int monitor);
+    bool uses_kvm() const;
+    void save(ChildProcess &qemu, UniqueFd monitor);
+    void load(UniqueFd monitor);
+    void write_control();
     void end_as(RunOutcome outcome, int code, std::string message);
     void loop(ChildProcess &qemu, int qemu_messages);
     void read_stdin();
@@ -129,8 +156,10 @@ private:
 
     const Paths &paths_;
     const RunOptions &options_;
+    const Beginning beginning_;
+    const fs::path saved_;
     const std::unique_ptr<TempDir> gdb_ = options_.gdb ? std::make_unique<TempDir>() : nullptr;
-    const std::vector<SharedDirectory> directories_ = shared_directories(options_);
+    std::vector<SharedDirectory> directories_ = shared_directories(options_);
     /* A pipe: a serial port that cannot write at once drops characters. */
     Channel console_{make_pipe_from_child()};
     Channel control_, stdin_, stdout_, stderr_;
@@ -138,7 +167,7 @@ private:
     SignalFd signals_;
     LineSplitter control_lines_, console_lines_, message_lines_;
     RunResult result_;
-    std::string stdin_pending_;
+    std::string stdin_pending_, control_pending_;
     uint64_t stdin_bytes_ = 0;
     bool stdin_ended_ = false;
     Clock::time_point started_ = Clock::now();
@@ -148,6 +177,7 @@ private:
     std::optional<int> exit_code_, qemu_code_;
     uint64_t out_total_ = 0, err_total_ = 0;
     bool console_open_ = true, control_open_ = true, messages_open_ = true;
+    bool ready_ = false; /* to be saved */
     bool program_started_ = false, timed_out_ = false, panicked_ = false, fatal_ = false;
     std::string init_failure_;
     int interrupted_by_ = 0;
@@ -158,37 +188,82 @@ private:
     Clock::time_point first_signal_;
 };
 
-std::vector<std::string> Session::command(const fs::path &initramfs)
+bool Session::uses_kvm() const
 {
-    const Qemu qemu = find_qemu(paths_, options_.qemu, options_.with_device);
-    const fs::path kernel = find_kernel(paths_, options_);
-    bool kvm = options_.accel == "kvm";
+    if (options_.accel != "auto")
+        return options_.accel == "kvm";
+    const KvmVerdict verdict = probe_kvm(paths_.cache);
+    if (options_.verbose)
+        say(fmt::format("KVM: {}", verdict.reason));
+    return verdict.usable;
+}
 
-    if (options_.accel == "auto") {
-        const KvmVerdict verdict = probe_kvm(paths_.cache);
+std::string Session::image() const
+{
+    return build_guest_image(
+        paths_, options_, beginning_ == Beginning::boot ? run_config(options_, directories_) : std::string());
+}
 
-        kvm = verdict.usable;
-        if (options_.verbose)
-            say(fmt::format("KVM: {}", verdict.reason));
-    }
+std::vector<std::string> Session::command(const QemuFds &fds, const fs::path &initramfs, MemoryFiles memory,
+                                          std::vector<std::string> more)
+{
     return qemu_command({
         .paths = paths_,
         .options = options_,
-        .qemu = qemu,
-        .kernel = kernel,
+        .qemu = find_qemu(paths_, options_.qemu, options_.with_device),
+        .kernel = find_kernel(paths_, options_),
         .initramfs = initramfs,
         .directories = directories_,
-        .kvm = kvm,
+        .kvm = uses_kvm(),
+        .memory = std::move(memory),
+        .more = std::move(more),
         .gdb_socket = gdb_ ? gdb_->path() / "gdb" : fs::path(),
-        .fds = {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
+        .fds = fds,
     });
 }
 
-void Session::send_control(std::string_view line)
+std::vector<std::string> Session::command(int initramfs, int monitor)
 {
-    /* Short lines into an empty socket: they fit. */
-    if (write(control_.ours(), line.data(), line.size()) < 0)
-        return;
+    std::vector<std::string> more;
+
+    if (beginning_ == Beginning::save)
+        more = save_arguments(monitor);
+    else if (beginning_ == Beginning::load)
+        more = load_arguments(monitor);
+    return command(
+        {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
+        initramfs < 0 ? "INITRAMFS" : fmt::format("/proc/self/fd/{}", initramfs),
+        {saved_, beginning_ == Beginning::save}, std::move(more));
+}
+
+std::string Session::snapshot_key()
+{
+    const Qemu qemu = find_qemu(paths_, options_.qemu, options_.with_device);
+    std::string key;
+
+    /* Where a directory is on the host is not part of the machine. */
+    for (SharedDirectory &directory : directories_)
+        directory.host = "HOST";
+    for (const std::string &word : command({}, "INITRAMFS", {}, {}))
+        key += word + "\n";
+    for (const fs::path &file : {qemu.program, qemu.plugin, find_kernel(paths_, options_)})
+        key += file_identity(file);
+    key += content_identity(image());
+    if (uses_kvm())
+        key += content_identity(try_read_file("/proc/sys/kernel/osrelease") + cpu_model());
+    return key;
+}
+
+void Session::send_control(std::string_view line) { control_pending_ += line; }
+
+void Session::write_control()
+{
+    const ssize_t n = write(control_.ours(), control_pending_.data(), control_pending_.size());
+
+    if (n > 0)
+        control_pending_.erase(0, static_cast<size_t>(n));
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        control_pending_.clear();
 }
 
 void Session::read_stdin()
@@ -230,6 +305,8 @@ void Session::control(std::string_view text)
         result_.seconds_to_start = std::chrono::duration<double>(Clock::now() - started_).count();
         if (options_.verbose)
             say(fmt::format("the program starts {:.1f} s after QEMU", result_.seconds_to_start));
+    } else if (line == "ready") {
+        ready_ = true;
     } else if (line.starts_with("fail ")) {
         init_failure_ = line.substr(5);
     } else if (line.starts_with("log ")) {
@@ -399,6 +476,7 @@ void Session::loop(ChildProcess &qemu, int messages)
             {stdin_pending_.empty() || ended ? -1 : stdin_.ours(), POLLOUT, 0},
             {out_.pending.empty() ? -1 : out_.fd, POLLOUT, 0},
             {err_.pending.empty() ? -1 : err_.fd, POLLOUT, 0},
+            {control_pending_.empty() || ended ? -1 : control_.ours(), POLLOUT, 0},
         };
 
         if (poll(fds, std::size(fds), limit_ms()) < 0 && errno != EINTR)
@@ -412,6 +490,8 @@ void Session::loop(ChildProcess &qemu, int messages)
         }
         if (fds[0].revents)
             signals();
+        if (fds[11].revents)
+            write_control();
         if (interrupted_by_)
             return;
         if (fds[2].revents)
@@ -420,6 +500,8 @@ void Session::loop(ChildProcess &qemu, int messages)
             read_console();
         if (fds[4].revents)
             read_control();
+        if (ready_ && beginning_ == Beginning::save)
+            return;
         if (fds[5].revents)
             read_output(stdout_, out_);
         if (fds[6].revents)
@@ -507,7 +589,8 @@ void Session::conclude()
         say(fmt::format("the end of {}:", what));
         fmt::print(stderr, "{}", last_lines(text.ends_with('\n') ? text : text + "\n", 30));
     };
-    const bool booted = program_started_ || result_.console.find("Linux version") != std::string::npos;
+    const bool booted = program_started_ || beginning_ == Beginning::load ||
+                        result_.console.find("Linux version") != std::string::npos;
 
     if (interrupted_by_) {
         end_as(RunOutcome::interrupted, 128 + interrupted_by_,
@@ -521,8 +604,10 @@ void Session::conclude()
         quote("its console", result_.console);
     } else if (timed_out_) {
         end_as(RunOutcome::timed_out, kExitTimeout,
-               fmt::format("stopped after the timeout of {} s{}", options_.timeout_s,
-                           program_started_ ? "" : "; the program had not even started"));
+               beginning_ == Beginning::save
+                   ? std::string("the guest does not get ready to be saved")
+                   : fmt::format("stopped after the timeout of {} s{}", options_.timeout_s,
+                                 program_started_ ? "" : "; the program had not even started"));
     } else if (!init_failure_.empty()) {
         end_as(RunOutcome::failed, kExitLauncher,
                fmt::format("the guest could not be set up: {}", init_failure_));
@@ -539,51 +624,88 @@ void Session::conclude()
     }
 }
 
+void Session::load(UniqueFd monitor)
+{
+    try {
+        load_machine(std::move(monitor), saved_ / "state");
+    } catch (const Error &error) {
+        /* QEMU says more of it, and ends. */
+        result_.qemu_messages += fmt::format("{}\n", error.what());
+    }
+}
+
+/* The guest waits for what it is to run. */
+void Session::save(ChildProcess &qemu, UniqueFd monitor)
+{
+    pollfd end = {qemu.pidfd(), POLLIN, 0};
+
+    save_machine(std::move(monitor), saved_ / "state");
+    poll(&end, 1, static_cast<int>(std::chrono::milliseconds(kEndGrace).count()));
+}
+
 RunResult Session::run()
 {
     if (options_.dry_run) {
-        build_guest_image(paths_, options_, directories_);
-        fmt::print("{}\n", shell_quoted(command("INITRAMFS")));
+        image();
+        fmt::print("{}\n", shell_quoted(command(-1, -1)));
         result_.code = 0;
         return std::move(result_);
     }
 
-    const TempDir temp;
-    const fs::path initramfs = temp.path() / "initramfs";
-    const std::vector<std::string> line = command(initramfs);
-    write_file(initramfs, build_guest_image(paths_, options_, directories_));
+    /* Nothing of it has a name, so nothing is left, however we end. */
+    const UniqueFd initramfs = make_memory_file(image());
+    ChannelEnds monitor = make_socket_pair(), messages = make_pipe_from_child();
+    const std::vector<std::string> line = command(initramfs.get(), monitor.theirs.get());
+    std::vector<int> inherited = {initramfs.get()};
+
     if (options_.verbose)
         say(shell_quoted(line));
+    for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_}) {
+        fcntl(channel->ours(), F_SETFL, O_NONBLOCK);
+        inherited.push_back(channel->theirs());
+    }
+    fcntl(messages.ours.get(), F_SETFL, O_NONBLOCK);
+    if (beginning_ != Beginning::boot)
+        inherited.push_back(monitor.theirs.get());
+    if (beginning_ == Beginning::load) {
+        const std::string config = run_config(options_, directories_) + revival_config();
 
-    ChannelEnds messages = make_pipe_from_child();
+        send_control(fmt::format("config {}\n{}", config.size(), config));
+    }
     std::optional<RawTerminal> raw;
-    if (options_.pty) {
+    if (options_.pty && beginning_ != Beginning::save) {
         const auto [rows, columns] = terminal_size(0);
 
         raw.emplace(0);
         send_control(fmt::format("size {} {}\n", rows, columns));
     }
-    for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_})
-        fcntl(channel->ours(), F_SETFL, O_NONBLOCK);
-    fcntl(messages.ours.get(), F_SETFL, O_NONBLOCK);
-    if (options_.timeout_s)
+    if (beginning_ == Beginning::save)
+        limit(started_ + kSaveLimit);
+    else if (options_.timeout_s)
         limit(started_ + std::chrono::seconds(options_.timeout_s));
     {
-        ChildProcess qemu(
-            line, {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
-            messages.theirs.get());
+        ChildProcess qemu(line, inherited, messages.theirs.get());
 
         messages.theirs.reset();
-        if (gdb_)
-            fmt::print(stderr, "{}", gdb_instructions(qemu.pid()));
+        monitor.theirs.reset();
         for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_})
             channel->pair.theirs.reset();
+        if (gdb_)
+            fmt::print(stderr, "{}", gdb_instructions(qemu.pid()));
+        if (beginning_ == Beginning::load)
+            load(std::move(monitor.ours));
         loop(qemu, messages.ours.get());
+        if (ready_ && beginning_ == Beginning::save)
+            save(qemu, std::move(monitor.ours));
     }
     raw.reset();
     result_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
-    conclude();
     result_.command = line;
+    if (ready_) {
+        end_as(RunOutcome::exited, 0, {});
+        return std::move(result_);
+    }
+    conclude();
     if (!options_.dmesg.empty())
         write_file(options_.dmesg, result_.console);
     if (!options_.qemu_log.empty())
@@ -594,11 +716,48 @@ RunResult Session::run()
     return std::move(result_);
 }
 
+/* A guest could not be saved; how that ended. */
+struct NotSaved {
+    RunResult result;
+};
+
+RunResult run_from_snapshot(const Paths &paths, const RunOptions &options)
+{
+    SnapshotStore store(paths.snapshots());
+    RunOptions kind = options;
+
+    /* Where a trace goes is not part of the machine. */
+    kind.trace.clear();
+    const auto make = [&](const fs::path &directory) {
+        say("saving a guest of this kind, once; the next runs begin from there ...");
+        RunResult made = Session(paths, kind, Beginning::save, directory).run();
+
+        if (made.outcome != RunOutcome::exited)
+            throw NotSaved{std::move(made)};
+    };
+
+    try {
+        const std::string key = Session(paths, kind, Beginning::save).snapshot_key();
+        Snapshot snapshot = store.get(key, make);
+        RunResult result = Session(paths, options, Beginning::load, snapshot.directory()).run();
+
+        if (result.outcome == RunOutcome::failed) {
+            store.forget(std::move(snapshot));
+            say("the saved guest is removed; the next run makes it anew");
+        }
+        return result;
+    } catch (NotSaved &failure) {
+        return std::move(failure.result);
+    }
+}
+
 } // namespace
 
 RunResult run_guest(const Paths &paths, const RunOptions &options)
 {
     try {
+        if (options.snapshot && !options.dry_run)
+            return run_from_snapshot(paths, options);
         return Session(paths, options).run();
     } catch (const Error &error) {
         /* Who reads the reports learns of it, too. */

@@ -3,6 +3,7 @@
 
 #include "memory_size.h"
 #include "posix.h"
+#include "qemu_words.h"
 
 #include <algorithm>
 #include <charconv>
@@ -154,14 +155,32 @@ MemoryLayout memory_layout(const RunOptions &options)
     return layout;
 }
 
-std::vector<std::string> memory_arguments(const RunOptions &options)
+/* The object "NAME" with so much memory. */
+static std::string backend(const std::string &name, uint64_t bytes, const MemoryFiles &files)
+{
+    if (files.directory.empty())
+        return fmt::format("memory-backend-ram,id={},size={}", name, memory_size_text(bytes));
+    return fmt::format("memory-backend-file,id={0},size={1},share={2},mem-path={3}", name,
+                       memory_size_text(bytes), files.shared ? "on" : "off",
+                       qemu_escaped((files.directory / name).string()));
+}
+
+std::vector<std::string> memory_arguments(const RunOptions &options, const MemoryFiles &files)
 {
     const MemoryLayout layout = memory_layout(options);
     std::vector<std::string> line = {"-smp", std::to_string(options.cpus), "-m",
                                      memory_size_text(layout.bytes)};
+    const auto add = [&line](const char *option, const std::string &value) {
+        line.insert(line.end(), {option, value});
+    };
 
-    if (layout.nodes.empty())
+    if (layout.nodes.empty()) {
+        if (!files.directory.empty()) {
+            add("-object", backend("memory", layout.bytes, files));
+            add("-machine", "memory-backend=memory");
+        }
         return line;
+    }
     /* A socket each: Linux warns of caches that CPUs of two nodes share. */
     line[1] += fmt::format(",sockets={}", options.cpus);
     for (size_t i = 0; i < layout.nodes.size(); i++) {
@@ -169,9 +188,8 @@ std::vector<std::string> memory_arguments(const RunOptions &options)
 
         for (const unsigned cpu : layout.nodes[i].cpus)
             node += fmt::format(",cpus={}", cpu);
-        line.insert(line.end(), {"-object", fmt::format("memory-backend-ram,id=node{},size={}", i,
-                                                        memory_size_text(layout.nodes[i].bytes))});
-        line.insert(line.end(), {"-numa", node});
+        add("-object", backend(fmt::format("node{}", i), layout.nodes[i].bytes, files));
+        add("-numa", node);
     }
     return line;
 }

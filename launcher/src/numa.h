@@ -3,6 +3,7 @@
 #pragma once
 
 #include "run_options.h"
+#include "snapshot.h"
 
 #include <cstdint>
 #include <string>
@@ -25,6 +26,6 @@ struct MemoryLayout {
 MemoryLayout memory_layout(const RunOptions &options);
 
 /* The words for QEMU: -smp, -m and the nodes. */
-std::vector<std::string> memory_arguments(const RunOptions &options);
+std::vector<std::string> memory_arguments(const RunOptions &options, const MemoryFiles &files = {});
 
 } // namespace gmemu

@@ -109,6 +109,13 @@ fs::path Paths::test_kernels() const
 
 fs::path Paths::artifacts() const { return cache / "artifacts"; }
 
+fs::path Paths::snapshots() const
+{
+    const char *elsewhere = getenv("GMEMU_SNAPSHOTS");
+
+    return elsewhere ? fs::path(elsewhere) : cache / "snapshots";
+}
+
 std::string Paths::remedy(const std::string &script) const
 {
     if (installed())

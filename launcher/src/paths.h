@@ -41,6 +41,7 @@ struct Paths {
     std::filesystem::path guest_tests() const; /* the directory */
     std::filesystem::path test_kernels() const;
     std::filesystem::path artifacts() const; /* logs of failed runs */
+    std::filesystem::path snapshots() const; /* saved guests */
 
     /* What to do when a part is missing: in a checkout, to run this command of its scripts. */
     std::string remedy(const std::string &script) const;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -43,6 +44,23 @@ ChannelEnds make_pipe_from_child()
     if (pipe2(fds, O_CLOEXEC))
         throw_errno("cannot make a pipe");
     return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+UniqueFd make_memory_file(const std::string &content)
+{
+    UniqueFd fd(memfd_create("gmemu", MFD_CLOEXEC));
+    std::string_view rest = content;
+
+    while (fd && !rest.empty()) {
+        const ssize_t n = write(fd.get(), rest.data(), rest.size());
+
+        if (n < 0 && errno != EINTR)
+            break;
+        rest.remove_prefix(n < 0 ? 0 : static_cast<size_t>(n));
+    }
+    if (!fd || !rest.empty())
+        throw_errno("cannot make a file in memory");
+    return fd;
 }
 
 TempDir::TempDir()

@@ -50,6 +50,9 @@ ChannelEnds make_socket_pair();
 /* One way, from a child to us. */
 ChannelEnds make_pipe_from_child();
 
+/* A file in memory, as /proc/self/fd/N for who inherits it. */
+UniqueFd make_memory_file(const std::string &content);
+
 /* A directory that is removed with all it holds. */
 class TempDir {
 public:

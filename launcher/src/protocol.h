@@ -9,13 +9,16 @@
  *     start MS         program starts      eof BYTES     stdin ends after BYTES
  *     exit CODE OUT ERR                    size ROWS COLS  of the terminal
  *     log TEXT         for --verbose       signal NUMBER to the program
- *     fail TEXT        init gives up
+ *     fail TEXT        init gives up       config BYTES  and then so many bytes
+ *     ready            waits for "config"
  *
  * Byte counts end a stream exactly: neither side depends on when the other port's
  * hangup is noticed.
  *
  * The guest's configuration is the file kConfigPath in the initramfs: strings
- * "key=value", each ended by NUL, so that arguments may hold any byte.
+ * "key=value", each ended by NUL, so that arguments may hold any byte. Where that says
+ * "deferred", init gets ready, and what is to be run comes later, in the same form: a
+ * guest that was saved in between learns it only when it is loaded.
  */
 #pragma once
 
@@ -44,6 +47,10 @@ inline constexpr char kKeyShare[] = "share";   /* repeated: "MODE TAG PATH"; MOD
 inline constexpr char kKeyModule[] = "module"; /* repeated: "FILE PARAMETERS" */
 inline constexpr char kKeyStandalone[] = "standalone"; /* "1": kProgramRoot is filled, nothing of the host is mounted */
 inline constexpr char kKeyPty[] = "pty";       /* "1": the program gets a terminal */
+
+inline constexpr char kKeyDeferred[] = "deferred"; /* "1": more comes on the control port */
+inline constexpr char kKeyTime[] = "time";         /* "SECONDS.NANOSECONDS": it is that late now */
+inline constexpr char kKeyEntropy[] = "entropy";   /* bytes nobody else has */
 
 /* Exit codes of a program that could not be started, as a shell has them. */
 inline constexpr int kExitNotExecutable = 126;

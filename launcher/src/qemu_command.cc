@@ -5,6 +5,7 @@
 #include "numa.h"
 #include "posix.h"
 #include "protocol.h"
+#include "qemu_words.h"
 
 #include <fmt/format.h>
 
@@ -14,19 +15,6 @@ namespace {
 
 /* The device is compiled against QEMU's internal headers; only this series fits. */
 constexpr std::string_view kSeries = "10.0.";
-
-/* QEMU splits option values at commas; two stand for one. */
-std::string escaped(std::string_view text)
-{
-    std::string result;
-
-    for (const char c : text) {
-        result += c;
-        if (c == ',')
-            result += c;
-    }
-    return result;
-}
 
 std::string version_of(const std::filesystem::path &program)
 {
@@ -140,7 +128,7 @@ std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &op
     std::vector<std::string> line;
 
     if (!devices.empty() && !qemu.plugin.empty())
-        line.insert(line.end(), {"-plugin", escaped(qemu.plugin.string())});
+        line.insert(line.end(), {"-plugin", qemu_escaped(qemu.plugin.string())});
     /* ACPI's way of hot-plug leaves a port's link down for good after a reset of its bus. */
     if (!devices.empty())
         line.insert(line.end(), {"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"});
@@ -151,8 +139,8 @@ std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &op
         for (const auto &[key, value] : devices[i])
             device += fmt::format(",{}={}", key, value);
         if (!options.trace.empty())
-            device += ",trace=" + escaped(std::filesystem::absolute(options.trace).string() +
-                                          (i ? fmt::format(".{}", i) : ""));
+            device += ",trace=" + qemu_escaped(std::filesystem::absolute(options.trace).string() +
+                                               (i ? fmt::format(".{}", i) : ""));
         line.insert(
             line.end(),
             {"-device", fmt::format("pcie-root-port,id=gmemu-port{0},chassis={1},slot={1}", i, i + 1)});
@@ -178,7 +166,7 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     add("-machine", "q35");
     for (const std::string &word : processor_arguments(input.kvm))
         add(word);
-    for (const std::string &word : memory_arguments(options))
+    for (const std::string &word : memory_arguments(options, input.memory))
         add(word);
     add("-kernel", input.kernel.string(), "-initrd", input.initramfs.string());
     add("-append", kernel_command_line(options));
@@ -197,7 +185,7 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
         const SharedDirectory &directory = input.directories[i];
 
         add("-fsdev", fmt::format("local,id=share{},path={},security_model=none,multidevs=remap{}", i,
-                                  escaped(directory.host.string()),
+                                  qemu_escaped(directory.host.string()),
                                   directory.mode == ShareMode::read_write ? "" : ",readonly=on"));
         add("-device", fmt::format("virtio-9p-pci,fsdev=share{0},mount_tag={1}{0}", i, kTagShare));
     }
@@ -205,9 +193,11 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
         add(word);
     if (!input.gdb_socket.empty()) {
         add("-chardev",
-            fmt::format("socket,id=gdb,path={},server=on,wait=off", escaped(input.gdb_socket.string())));
+            fmt::format("socket,id=gdb,path={},server=on,wait=off", qemu_escaped(input.gdb_socket.string())));
         add("-gdb", "chardev:gdb", "-S");
     }
+    for (const std::string &word : input.more)
+        add(word);
     for (const std::string &word : options.qemu_args)
         add(word);
     return line;

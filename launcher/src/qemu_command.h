@@ -5,6 +5,7 @@
 #include "directories.h"
 #include "paths.h"
 #include "run_options.h"
+#include "snapshot.h"
 
 #include <filesystem>
 #include <string>
@@ -46,6 +47,8 @@ struct QemuCommandInput {
     std::filesystem::path initramfs;
     std::vector<SharedDirectory> directories;
     bool kvm = false;
+    MemoryFiles memory;
+    std::vector<std::string> more;    /* words of its own */
     std::filesystem::path gdb_socket; /* wait there for a debugger; empty: do not */
     QemuFds fds;
 };

@@ -39,7 +39,10 @@ UniqueFd connect_to(const std::filesystem::path &socket, std::chrono::seconds li
 }
 
 QemuMonitor::QemuMonitor(const std::filesystem::path &socket, std::chrono::seconds limit)
-    : socket_(connect_to(socket, limit))
+    : QemuMonitor(connect_to(socket, limit))
+{}
+
+QemuMonitor::QemuMonitor(UniqueFd socket) : socket_(std::move(socket))
 {
     read_line(); /* the greeting */
     execute("qmp_capabilities");

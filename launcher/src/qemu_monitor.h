@@ -19,6 +19,8 @@ public:
     /* Started with -qmp unix:@socket,server=on,wait=off. */
     explicit QemuMonitor(const std::filesystem::path &socket,
                          std::chrono::seconds limit = std::chrono::seconds(60));
+    /* The other end of -chardev socket,fd=. */
+    explicit QemuMonitor(UniqueFd socket);
 
     /* What a command returns. Throws Error with QEMU's words when it fails. */
     nlohmann::json execute(const std::string &command, const nlohmann::json &arguments = {});

@@ -56,7 +56,8 @@ struct RunOptions {
     std::filesystem::path junit;              /* the same, as a test */
     bool verbose = false;
     bool dry_run = false;
-    bool gdb = false; /* wait for a debugger of the guest */
+    bool snapshot = false; /* boot once, and go on from there each time */
+    bool gdb = false;      /* wait for a debugger of the guest */
     bool pty = false;
     bool stdin_null = false;
     bool keep_artifacts = true; /* of a run that went wrong */

@@ -34,6 +34,8 @@ std::vector<TestGroup> image_suites(const Paths &paths);
 std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &options);
 /* Do its options do what they say? */
 std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &options);
+/* Runs that begin from a saved guest. */
+std::vector<TestGroup> snapshot_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
 /* GMEM's selftests: no gmemu device, one made of software. */
