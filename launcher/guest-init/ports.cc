@@ -89,7 +89,9 @@ bool open_ports(Ports &ports)
             ports.out = open_port(kPortStdout, O_WRONLY);
         if (ports.err < 0)
             ports.err = open_port(kPortStderr, O_WRONLY);
-        if (ports.control >= 0 && ports.in >= 0 && ports.out >= 0 && ports.err >= 0)
+        if (ports.attach < 0)
+            ports.attach = open_port(kPortAttach, O_RDWR);
+        if (ports.control >= 0 && ports.in >= 0 && ports.out >= 0 && ports.err >= 0 && ports.attach >= 0)
             return true;
         usleep(kPortPollMs * 1000);
     }

@@ -12,6 +12,7 @@ struct Ports {
     int in = -1;
     int out = -1;
     int err = -1;
+    int attach = -1;
 };
 
 /* Waits for the ports to appear. False when they do not. */

@@ -1,109 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "relay.h"
 
+#include "attach.h"
 #include "protocol.h"
+#include "streams.h"
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
 #include <poll.h>
-#include <pty.h>
 #include <string>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
+#include <vector>
 
 namespace gmemu::init {
 
 namespace {
-
-/*
- * The program writes to pipes, not to the ports themselves: a port cannot be opened
- * twice, and shells open /dev/stderr.
- */
-struct Streams {
-    int child_in = -1, child_out = -1, child_err = -1;
-    int in = -1, out = -1, err = -1; /* our ends; with a terminal in and out are one */
-    bool pty = false;
-};
-
-bool make_streams(bool pty, Streams &s)
-{
-    int p[2];
-
-    s.pty = pty;
-    if (pty) {
-        if (openpty(&s.in, &s.child_in, nullptr, nullptr, nullptr))
-            return false;
-        s.out = s.in;
-        s.child_out = s.child_err = s.child_in;
-        fcntl(s.in, F_SETFD, FD_CLOEXEC);
-    } else {
-        if (pipe2(p, O_CLOEXEC))
-            return false;
-        s.child_in = p[0];
-        s.in = p[1];
-        if (pipe2(p, O_CLOEXEC))
-            return false;
-        s.out = p[0];
-        s.child_out = p[1];
-        if (pipe2(p, O_CLOEXEC))
-            return false;
-        s.err = p[0];
-        s.child_err = p[1];
-        fcntl(s.err, F_SETFL, O_NONBLOCK);
-    }
-    fcntl(s.out, F_SETFL, O_NONBLOCK);
-    fcntl(s.in, F_SETFL, O_NONBLOCK);
-    return true;
-}
-
-std::vector<char *> pointers(const std::vector<std::string> &strings)
-{
-    std::vector<char *> list;
-
-    for (const std::string &s : strings)
-        list.push_back(const_cast<char *>(s.c_str()));
-    list.push_back(nullptr);
-    return list;
-}
-
-[[noreturn]] void exec_program(const Config &config, const Streams &s)
-{
-    sigset_t none;
-
-    setsid();
-    if (s.pty)
-        ioctl(s.child_in, TIOCSCTTY, 0);
-    dup2(s.child_in, 0);
-    dup2(s.child_out, 1);
-    dup2(s.child_err, 2);
-    if (s.pty && s.child_in > 2)
-        close(s.child_in);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    /* Only the program: firmware is looked up in init's root. */
-    if (chroot(protocol::kProgramRoot) || chdir("/")) {
-        dprintf(2, "gmemu: cannot enter the host's file system: %s\n", strerror(errno));
-        _exit(protocol::kExitNotExecutable);
-    }
-    if (chdir(config.cwd.c_str()))
-        dprintf(2, "gmemu: cannot enter %s: %s; starting in /\n", config.cwd.c_str(), strerror(errno));
-
-    auto env = pointers(config.env);
-    auto args = pointers(config.args);
-    environ = env.data();
-    execvp(args[0], args.data());
-    const int error = errno;
-    dprintf(2, "gmemu: cannot run '%s' in the guest: %s\n", args[0],
-            error == ENOENT ? "no such program" : strerror(error));
-    _exit(error == ENOENT ? protocol::kExitNotFound : protocol::kExitNotExecutable);
-}
 
 class Relay {
 public:
@@ -122,6 +36,7 @@ private:
     const Ports &ports_;
     Streams &s_;
     pid_t child_;
+    AttachSessions attached_{ports_};
     Outcome outcome_;
     std::string pending_; /* stdin the program has not taken yet */
     std::string line_;    /* incomplete control line */
@@ -194,12 +109,8 @@ void Relay::control_line(std::string_view text)
 
     if (sscanf(line.c_str(), "eof %llu", &bytes) == 1) {
         in_total_ = bytes;
-    } else if (sscanf(line.c_str(), "size %u %u", &rows, &cols) == 2 && s_.pty) {
-        winsize size = {};
-
-        size.ws_row = static_cast<unsigned short>(rows);
-        size.ws_col = static_cast<unsigned short>(cols);
-        ioctl(s_.in, TIOCSWINSZ, &size);
+    } else if (sscanf(line.c_str(), "size %u %u", &rows, &cols) == 2) {
+        set_terminal_size(s_, rows, cols);
     } else if (sscanf(line.c_str(), "signal %d", &number) == 1) {
         kill(-child_, number);
     }
@@ -224,10 +135,10 @@ bool Relay::reap()
     int status;
 
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        attached_.reaped(pid, status);
         if (pid != child_)
             continue;
-        outcome_.code =
-            WIFEXITED(status) ? WEXITSTATUS(status) : protocol::kExitSignalBase + WTERMSIG(status);
+        outcome_.code = exit_code(status);
         ended = true;
     }
     return ended;
@@ -239,7 +150,7 @@ Outcome Relay::run(int child_events)
 
     while (!ended) {
         /* A negative descriptor is passed over. */
-        pollfd fds[] = {
+        std::vector<pollfd> fds = {
             {child_events, POLLIN, 0},
             {ports_.control, POLLIN, 0},
             {pending_.size() < kChunk ? ports_.in : -1, POLLIN, 0},
@@ -248,7 +159,8 @@ Outcome Relay::run(int child_events)
             {err_open ? s_.err : -1, POLLIN, 0},
         };
 
-        if (poll(fds, std::size(fds), -1) < 0)
+        attached_.add_polls(fds);
+        if (poll(fds.data(), fds.size(), -1) < 0)
             continue;
         if (fds[0].revents) {
             signalfd_siginfo info;
@@ -267,6 +179,7 @@ Outcome Relay::run(int child_events)
             out_open = forward(s_.out, ports_.out, outcome_.out_bytes);
         if (fds[5].revents)
             err_open = forward(s_.err, ports_.err, outcome_.err_bytes);
+        attached_.work();
     }
     /* What it wrote before it ended; background processes may hold the pipe open. */
     auto drain = [](int fd, auto more) {
@@ -294,18 +207,9 @@ Outcome run_program(const Config &config, const Ports &ports)
     sigprocmask(SIG_BLOCK, &mask, nullptr);
     const int child_events = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 
-    if (config.args.empty() || child_events < 0 || !make_streams(config.pty, streams))
+    if (child_events < 0)
         return {protocol::kExitNotExecutable, 0, 0};
-    const pid_t child = fork();
-    if (child == 0) {
-        signal(SIGPIPE, SIG_DFL);
-        exec_program(config, streams);
-    }
-    close(streams.child_in);
-    if (!config.pty) {
-        close(streams.child_out);
-        close(streams.child_err);
-    }
+    const pid_t child = start_program(config, streams);
     if (child < 0)
         return {protocol::kExitNotExecutable, 0, 0};
     return Relay(ports, streams, child).run(child_events);

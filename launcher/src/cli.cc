@@ -90,8 +90,11 @@ int run_command_line(int argc, char **argv)
                        shell_quoted(defaults));
         return code;
     }
-    if (separator != end)
-        options.args.insert(options.args.end(), separator + 1, end);
+    if (separator != end) {
+        auto &args = line.attach->parsed() ? line.attach_options.args : options.args;
+
+        args.insert(args.end(), separator + 1, end);
+    }
 
     if (line.run->parsed()) {
         if (options.args.empty())
@@ -104,6 +107,8 @@ int run_command_line(int argc, char **argv)
         return run_doctor(paths, options, line.guest_only);
     if (line.qemu_args->parsed())
         return print_qemu_args(paths, options, line.qemu_args_options);
+    if (line.attach->parsed())
+        return run_attach(line.attach_options);
     if (line.snapshots->parsed())
         return run_snapshots(paths, line.clear_snapshots);
     if (line.completion->parsed()) {

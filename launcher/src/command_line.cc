@@ -38,6 +38,15 @@ CommandLine::CommandLine()
     add_guest_options(*shell, run_options);
     shell->add_option("program", run_options.args, "Instead of $SHELL");
 
+    attach = app.add_subcommand("attach", "A shell, or a program, in a guest that runs already");
+    attach->add_option("program", attach_options.args, "Instead of $SHELL; put -- before it");
+    attach
+        ->add_option("--pid", attach_options.pid,
+                     "Of the gmemu whose guest it is to be; not needed if there is one")
+        ->type_name("N")
+        ->check(CLI::PositiveNumber.description(""));
+    attach->add_flag("--list", attach_options.list, "Print which guests are running");
+
     demo = app.add_subcommand("demo", "CPU and device at work on the same malloc'd memory");
     add_guest_options(*demo, run_options);
     demo->add_option("arguments", run_options.args, "Arguments of the demo program");

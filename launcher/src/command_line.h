@@ -2,6 +2,7 @@
 /* The commands and their options. */
 #pragma once
 
+#include "attach_client.h"
 #include "bench.h"
 #include "qemu_args.h"
 #include "run_options.h"
@@ -17,9 +18,11 @@ struct CommandLine {
     CommandLine &operator=(const CommandLine &) = delete;
 
     CLI::App app;
-    CLI::App *run, *shell, *demo, *doctor, *qemu_args, *test, *bench, *snapshots, *completion, *man_page;
+    CLI::App *run, *shell, *attach, *demo, *doctor, *qemu_args, *test, *bench, *snapshots, *completion,
+        *man_page;
     bool no_config = false;
     bool clear_snapshots = false;
+    AttachOptions attach_options;
     RunOptions run_options; /* of all commands that boot a guest */
     bool guest_only = false;
     QemuArgsOptions qemu_args_options;
@@ -27,7 +30,7 @@ struct CommandLine {
     BenchOptions bench_options;
 
     /* The command that was given ends with a program and its arguments. */
-    bool takes_program() const { return run->parsed() || shell->parsed(); }
+    bool takes_program() const { return run->parsed() || shell->parsed() || attach->parsed(); }
 
 private:
     void add_qemu_args();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "guest_session.h"
 
+#include "attach_server.h"
 #include "child_process.h"
 #include "console_watch.h"
 #include "device_properties.h"
@@ -10,11 +11,13 @@
 #include "posix.h"
 #include "protocol.h"
 #include "qemu_command.h"
+#include "signal_fd.h"
 #include "snapshot.h"
 #include "snapshot_store.h"
 #include "terminal.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <climits>
@@ -27,7 +30,6 @@
 #include <memory>
 #include <optional>
 #include <poll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 namespace gmemu {
@@ -63,38 +65,6 @@ struct Output {
     bool ended = false;  /* QEMU has closed its side */
 
     bool wants_input() const { return !ended && pending.size() < kChunk; }
-};
-
-/* Signals as a descriptor; the mask is put back at the end. */
-class SignalFd {
-public:
-    SignalFd()
-    {
-        sigset_t mask;
-
-        sigemptyset(&mask);
-        for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH})
-            sigaddset(&mask, number);
-        sigprocmask(SIG_BLOCK, &mask, &saved_);
-        old_pipe_ = signal(SIGPIPE, SIG_IGN);
-        /* Reading the terminal in the background then fails instead of stopping us. */
-        old_ttin_ = signal(SIGTTIN, SIG_IGN);
-        fd_ = UniqueFd(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-    }
-    ~SignalFd()
-    {
-        signal(SIGPIPE, old_pipe_);
-        signal(SIGTTIN, old_ttin_);
-        sigprocmask(SIG_SETMASK, &saved_, nullptr);
-    }
-    SignalFd(const SignalFd &) = delete;
-    SignalFd &operator=(const SignalFd &) = delete;
-    int get() const { return fd_.get(); }
-
-private:
-    UniqueFd fd_;
-    sigset_t saved_;
-    sighandler_t old_pipe_, old_ttin_;
 };
 
 /* How a guest begins. */
@@ -162,7 +132,10 @@ private:
     std::vector<SharedDirectory> directories_ = shared_directories(options_);
     /* A pipe: a serial port that cannot write at once drops characters. */
     Channel console_{make_pipe_from_child()};
-    Channel control_, stdin_, stdout_, stderr_;
+    Channel control_, stdin_, stdout_, stderr_, attach_;
+    /* The ports of the guest, and its console. */
+    const std::array<Channel *, 6> channels_ = {&console_, &control_, &stdin_, &stdout_, &stderr_, &attach_};
+    AttachServer attached_{attach_.ours()};
     Output out_{.fd = 1, .pending = {}}, err_{.fd = 2, .pending = {}};
     SignalFd signals_;
     LineSplitter control_lines_, console_lines_, message_lines_;
@@ -230,10 +203,10 @@ std::vector<std::string> Session::command(int initramfs, int monitor)
         more = save_arguments(monitor);
     else if (beginning_ == Beginning::load)
         more = load_arguments(monitor);
-    return command(
-        {console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs()},
-        initramfs < 0 ? "INITRAMFS" : fmt::format("/proc/self/fd/{}", initramfs),
-        {saved_, beginning_ == Beginning::save}, std::move(more));
+    return command({console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs(),
+                    attach_.theirs()},
+                   initramfs < 0 ? "INITRAMFS" : fmt::format("/proc/self/fd/{}", initramfs),
+                   {saved_, beginning_ == Beginning::save}, std::move(more));
 }
 
 std::string Session::snapshot_key()
@@ -396,15 +369,13 @@ void Session::read_messages(int fd)
 
 void Session::signals()
 {
-    signalfd_siginfo info;
-
-    while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGWINCH) {
+    while (const int number = signals_.next()) {
+        if (number == SIGWINCH) {
             const auto [rows, columns] = terminal_size(0);
 
             send_control(fmt::format("size {} {}\n", rows, columns));
         } else {
-            forward_signal(static_cast<int>(info.ssi_signo));
+            forward_signal(number);
         }
     }
 }
@@ -464,7 +435,7 @@ void Session::loop(ChildProcess &qemu, int messages)
 
     while (!ended || !drained()) {
         const bool want_stdin = program_started_ && !ended && !stdin_ended_ && stdin_pending_.size() < kChunk;
-        pollfd fds[] = {
+        std::vector<pollfd> fds = {
             {signals_.get(), POLLIN, 0},
             {ended ? -1 : qemu.pidfd(), POLLIN, 0},
             {messages_open_ ? messages : -1, POLLIN, 0},
@@ -479,7 +450,9 @@ void Session::loop(ChildProcess &qemu, int messages)
             {control_pending_.empty() || ended ? -1 : control_.ours(), POLLOUT, 0},
         };
 
-        if (poll(fds, std::size(fds), limit_ms()) < 0 && errno != EINTR)
+        if (!ended)
+            attached_.add_polls(fds);
+        if (poll(fds.data(), fds.size(), limit_ms()) < 0 && errno != EINTR)
             throw_errno("poll");
         if (deadline_ && Clock::now() >= *deadline_) {
             if (!exit_code_ && !panicked_ && !fatal_) {
@@ -514,6 +487,7 @@ void Session::loop(ChildProcess &qemu, int messages)
             write_output(out_);
         if (fds[10].revents)
             write_output(err_);
+        attached_.work();
         if (complete() && !finishing) {
             /* The kernel still has its last words on the console. */
             finishing = true;
@@ -660,7 +634,7 @@ RunResult Session::run()
 
     if (options_.verbose)
         say(shell_quoted(line));
-    for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_}) {
+    for (Channel *channel : channels_) {
         fcntl(channel->ours(), F_SETFL, O_NONBLOCK);
         inherited.push_back(channel->theirs());
     }
@@ -688,7 +662,7 @@ RunResult Session::run()
 
         messages.theirs.reset();
         monitor.theirs.reset();
-        for (Channel *channel : {&console_, &control_, &stdin_, &stdout_, &stderr_})
+        for (Channel *channel : channels_)
             channel->pair.theirs.reset();
         if (gdb_)
             fmt::print(stderr, "{}", gdb_instructions(qemu.pid()));

@@ -29,6 +29,8 @@ inline constexpr char kPortStdin[] = "gmemu.stdin";
 inline constexpr char kPortStdout[] = "gmemu.stdout";
 inline constexpr char kPortStderr[] = "gmemu.stderr";
 
+inline constexpr char kPortAttach[] = "gmemu.attach"; /* attach_protocol.h */
+
 inline constexpr char kTagRoot[] = "gmemu-root";
 /* Of a directory of the host: a number follows. */
 inline constexpr char kTagShare[] = "gmemu-share";

@@ -177,6 +177,7 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     port("stdin", kPortStdin, input.fds.in);
     port("stdout", kPortStdout, input.fds.out);
     port("stderr", kPortStderr, input.fds.err);
+    port("attach", kPortAttach, input.fds.attach);
     if (!options.standalone) {
         add("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap");
         add("-device", fmt::format("virtio-9p-pci,fsdev=root,mount_tag={}", kTagRoot));

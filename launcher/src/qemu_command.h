@@ -37,6 +37,7 @@ struct QemuFds {
     int in = -1;
     int out = -1;
     int err = -1;
+    int attach = -1;
 };
 
 struct QemuCommandInput {

@@ -36,6 +36,8 @@ std::vector<TestGroup> launcher_suites(const Paths &paths, const TestOptions &op
 std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &options);
 /* Runs that begin from a saved guest. */
 std::vector<TestGroup> snapshot_suites(const Paths &paths, const TestOptions &options);
+/* Programs in a guest that runs already. */
+std::vector<TestGroup> attach_suites(const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
 /* GMEM's selftests: no gmemu device, one made of software. */

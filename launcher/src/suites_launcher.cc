@@ -33,18 +33,6 @@ std::string many_bytes()
     return bytes;
 }
 
-/* Processes that have @text on their command line. */
-bool any_process_with(const std::string &text)
-{
-    for (const auto &entry : std::filesystem::directory_iterator("/proc")) {
-        const std::string line = try_read_file(entry.path() / "cmdline");
-
-        if (line.find(text) != line.npos)
-            return true;
-    }
-    return false;
-}
-
 /* Kill the launcher in the middle of a run: nothing must be left running. */
 std::string kill_launcher(int signal_number)
 {
@@ -63,11 +51,6 @@ std::string kill_launcher(int signal_number)
               nullptr);
         _exit(127);
     }
-    const auto wait_for = [](auto condition) {
-        for (int i = 0; i < 200 && !condition(); i++)
-            usleep(50000);
-        return condition();
-    };
     std::string problem;
     /* The launcher has it among its arguments, QEMU within the kernel's. */
     if (!wait_for([&] { return any_process_with("console=ttyS0") && any_process_with(mark); }))

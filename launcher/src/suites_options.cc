@@ -91,13 +91,6 @@ std::string report_of_no_start()
     return {};
 }
 
-template <class Condition> bool wait_for(Condition condition)
-{
-    for (int i = 0; i < 2400 && !condition(); i++)
-        usleep(50000);
-    return condition();
-}
-
 /* Sends @number to gmemu once the program is ready; gmemu must end with @expected. */
 std::string forwarded_signal(int number, const std::string &script, int expected)
 {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace gmemu {
 
@@ -88,6 +89,24 @@ TestGroup checked_boot(const TestOptions &options, std::string name, BootRequest
 
                 report.add(verdict_of(name, boot, check(boot)));
             }};
+}
+
+bool any_process_with(const std::string &text)
+{
+    for (const auto &entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string line = try_read_file(entry.path() / "cmdline");
+
+        if (line.find(text) != line.npos)
+            return true;
+    }
+    return false;
+}
+
+bool wait_for(const std::function<bool()> &condition)
+{
+    for (int i = 0; i < 2400 && !condition(); i++)
+        usleep(50000);
+    return condition();
 }
 
 TestGroup plain_test(const std::string &name, std::function<std::string()> test)

@@ -46,6 +46,12 @@ std::string both(std::string first, std::string second);
 
 /* A test that is one boot. */
 TestGroup checked_boot(const TestOptions &options, std::string name, BootRequest request, BootCheck check);
+/* Processes that have @text on their command line. */
+bool any_process_with(const std::string &text);
+
+/* Waits for it, as long as a busy machine may need. */
+bool wait_for(const std::function<bool()> &condition);
+
 /* A test that returns what is wrong. */
 TestGroup plain_test(const std::string &name, std::function<std::string()> test);
 
