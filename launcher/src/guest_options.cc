@@ -42,6 +42,9 @@ void add_machine_options(CLI::App &app, RunOptions &o)
     repeatable(app.add_option("--numa", o.numa,
                               "NUMA nodes: a number of them, or for each its size and CPUs; repeatable"))
         ->type_name("N|SIZE[,cpus=A-B]");
+    repeatable(app.add_option("--numa-distance", o.numa_distance,
+                              "Distance between two nodes, 11 to 254 (20 if nothing is said); repeatable"))
+        ->type_name("A,B=N");
     one_of(app.add_option("--accel", o.accel,
                           "How the guest's code runs; auto (default) is KVM where a probe proves it"),
            {"auto", "tcg", "kvm"});

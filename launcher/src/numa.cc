@@ -95,6 +95,44 @@ std::vector<NumaNode> even_nodes(const std::string &text, uint64_t bytes, unsign
     return nodes;
 }
 
+/* "A,B=N" */
+NumaDistance parse_distance(const std::string &text, size_t nodes)
+{
+    const std::string option = fmt::format("--numa-distance {}", text);
+    const size_t comma = text.find(','), equals = text.find('=');
+    const std::string_view view = text;
+    NumaDistance distance;
+
+    if (comma == text.npos || equals == text.npos || comma > equals)
+        throw Error(fmt::format("{}: write A,B=N, as in --numa-distance 0,1=30", option));
+    if (nodes == 0)
+        throw Error(fmt::format("{}: there are no nodes; --numa makes them", option));
+    distance.from = number(option, view.substr(0, comma), static_cast<unsigned>(nodes));
+    distance.to = number(option, view.substr(comma + 1, equals - comma - 1), static_cast<unsigned>(nodes));
+    distance.value = number(option, view.substr(equals + 1), 255);
+    /* 10 is a node's own, 255 means that there is no way. */
+    if (distance.from == distance.to || distance.value <= 10)
+        throw Error(fmt::format("{}: a distance is between two nodes, and more than 10", option));
+    return distance;
+}
+
+/* All of them, if there are any: QEMU wants that. */
+std::vector<NumaDistance> distances(const std::vector<std::string> &texts, size_t nodes)
+{
+    constexpr unsigned usual = 20;
+    std::vector<NumaDistance> list;
+
+    for (const std::string &text : texts)
+        list.push_back(parse_distance(text, nodes));
+    for (unsigned from = 0; !texts.empty() && from < nodes; from++)
+        for (unsigned to = from + 1; to < nodes; to++)
+            if (std::none_of(list.begin(), list.end(), [=](const NumaDistance &d) {
+                    return std::minmax(d.from, d.to) == std::minmax(from, to);
+                }))
+                list.push_back({from, to, usual});
+    return list;
+}
+
 void check_cpus(const std::vector<NumaNode> &nodes, unsigned cpus)
 {
     std::set<unsigned> seen;
@@ -152,6 +190,7 @@ MemoryLayout memory_layout(const RunOptions &options)
                                 memory_size_text(layout.bytes), memory_size_text(kMinMemory)));
     if (!layout.nodes.empty())
         check_cpus(layout.nodes, options.cpus);
+    layout.distances = distances(options.numa_distance, layout.nodes.size());
     return layout;
 }
 
@@ -191,6 +230,8 @@ std::vector<std::string> memory_arguments(const RunOptions &options, const Memor
         add("-object", backend(fmt::format("node{}", i), layout.nodes[i].bytes, files));
         add("-numa", node);
     }
+    for (const NumaDistance &distance : layout.distances)
+        add("-numa", fmt::format("dist,src={},dst={},val={}", distance.from, distance.to, distance.value));
     return line;
 }
 

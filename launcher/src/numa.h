@@ -16,10 +16,15 @@ struct NumaNode {
     std::vector<unsigned> cpus;
 };
 
+struct NumaDistance {
+    unsigned from = 0, to = 0, value = 0;
+};
+
 /* The guest's memory, and on which nodes it and the CPUs are; no nodes without --numa. */
 struct MemoryLayout {
     uint64_t bytes = 0;
     std::vector<NumaNode> nodes;
+    std::vector<NumaDistance> distances;
 };
 
 /* Throws Error for sizes that are none, and nodes that do not add up to the machine. */

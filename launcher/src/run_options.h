@@ -30,10 +30,11 @@ struct RunOptions {
     int timeout_s = 0;            /* 0: none */
     std::string memory;           /* empty: 1G, or what the NUMA nodes have */
     unsigned cpus = 2;
-    std::vector<std::string> numa;   /* a number of nodes, or SIZE[,cpus=LIST] of each */
-    std::vector<std::string> device; /* [N:]KEY=VALUE of the gmemu devices */
-    std::filesystem::path trace;     /* write the devices' traces here */
-    uint64_t seed = 0;               /* of their chaos; 0: none */
+    std::vector<std::string> numa;          /* a number of nodes, or SIZE[,cpus=LIST] of each */
+    std::vector<std::string> numa_distance; /* A,B=N */
+    std::vector<std::string> device;        /* [N:]KEY=VALUE of the gmemu devices */
+    std::filesystem::path trace;            /* write the devices' traces here */
+    uint64_t seed = 0;                      /* of their chaos; 0: none */
     bool with_device = true;
     unsigned devices = 1;
     bool with_gmem = true;

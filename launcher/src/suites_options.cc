@@ -262,16 +262,16 @@ std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
                    }),
         plain_test("launcher/--gdb waits for a debugger", waits_for_gdb),
         plain_test("launcher/defaults from configuration files", configuration),
-        checked_boot(
-            o, "launcher/NUMA nodes",
-            {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa", "256M,cpus=1"},
-             .program = {"sh", "-c",
-                         "cd /sys/devices/system/node; cat node[0-9]/cpulist; "
-                         "awk '/MemTotal/ { print int(($4 + 131071) / 262144) }' node1/meminfo"}},
-            [](const Boot &b) {
-                return both(b.out == "0,2\n1\n1\n" ? "" : "output: " + b.out,
-                            b.console.find("WARNING") == b.console.npos ? "" : "the kernel warns");
-            }),
+        checked_boot(o, "launcher/NUMA nodes",
+                     {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa",
+                                  "256M,cpus=1", "--numa-distance", "0,1=31"},
+                      .program = {"sh", "-c",
+                                  "cd /sys/devices/system/node; cat node[0-9]/cpulist node0/distance; "
+                                  "awk '/MemTotal/ { print int(($4 + 131071) / 262144) }' node1/meminfo"}},
+                     [](const Boot &b) {
+                         return both(b.out == "0,2\n1\n10 31\n1\n" ? "" : "output: " + b.out,
+                                     b.console.find("WARNING") == b.console.npos ? "" : "the kernel warns");
+                     }),
         checked_boot(o, "launcher/properties of one device, a seed for all",
                      {.options = {"--devices", "2", "--device", "cores=2", "--device", "1:dram=64M",
                                   "--device", "1:cores=1", "--seed", "11"},

@@ -154,6 +154,7 @@ TEST_CASE("NUMA nodes", "[numa]")
     SECTION("one by one: the sizes make the memory")
     {
         options.numa = {"256M,cpus=0-1+3", "512M,cpus=2", "128M,cpus=none"};
+        options.numa_distance = {"0,2=30"};
         const auto words = memory_arguments(options);
         const auto contains = [&](const char *word) {
             return std::find(words.begin(), words.end(), word) != words.end();
@@ -162,6 +163,8 @@ TEST_CASE("NUMA nodes", "[numa]")
         CHECK(contains("896M"));
         CHECK(contains("node,nodeid=0,memdev=node0,cpus=0,cpus=1,cpus=3"));
         CHECK(contains("memory-backend-ram,id=node1,size=512M"));
+        CHECK(contains("dist,src=0,dst=2,val=30"));
+        CHECK(contains("dist,src=0,dst=1,val=20"));
         CHECK(contains("node,nodeid=2,memdev=node2"));
     }
     SECTION("what does not add up")
@@ -181,6 +184,15 @@ TEST_CASE("NUMA nodes", "[numa]")
         CHECK(has(says({"99"}), "'99'"));
         options.memory = "1G";
         CHECK(has(says({"256M", "256M"}), "512M together, --memory is 1G"));
+        options.memory.clear();
+        options.numa_distance = {"0,1=30"};
+        CHECK(has(says({}), "there are no nodes"));
+        CHECK(has(says({"1"}), "'1'"));
+        options.numa_distance = {"0,1=10"};
+        CHECK(has(says({"2"}), "more than 10"));
+        options.numa_distance = {"0-1"};
+        CHECK(has(says({"2"}), "A,B=N"));
+        options.numa_distance.clear();
         options.memory = "32M";
         CHECK(has(says({}), "less than 64M"));
     }
