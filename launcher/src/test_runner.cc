@@ -49,6 +49,8 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(negative_suites(paths, options));
     append(state_suites(paths, options));
     append(planted_bug_suites(paths, options));
+    if (options.full)
+        append(stress_suites(options));
     /* These build. */
     if (options.full && !paths.installed()) {
         append(long_suites(paths));
