@@ -58,6 +58,12 @@ CommandLine::CommandLine()
     add_qemu_args();
     add_test();
     add_bench();
+    report = app.add_subcommand("report", "What the device did in a run, from its trace");
+    report->add_option("trace", report_options.trace, "What gmemu run --trace FILE has written")
+        ->required()
+        ->type_name("FILE");
+    report->add_option("--html", report_options.html, "Also write a page with pictures to this file")
+        ->type_name("FILE");
     snapshots = app.add_subcommand("snapshots", "List the guests that --snapshot has saved");
     snapshots->add_flag("--clear", clear_snapshots, "Remove those that are not in use");
     completion =

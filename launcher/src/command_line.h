@@ -5,6 +5,7 @@
 #include "attach_client.h"
 #include "bench.h"
 #include "qemu_args.h"
+#include "report.h"
 #include "run_options.h"
 #include "test_runner.h"
 
@@ -18,8 +19,8 @@ struct CommandLine {
     CommandLine &operator=(const CommandLine &) = delete;
 
     CLI::App app;
-    CLI::App *run, *shell, *attach, *demo, *doctor, *qemu_args, *test, *bench, *snapshots, *completion,
-        *man_page;
+    CLI::App *run, *shell, *attach, *demo, *doctor, *qemu_args, *test, *bench, *report, *snapshots,
+        *completion, *man_page;
     bool no_config = false;
     bool clear_snapshots = false;
     AttachOptions attach_options;
@@ -28,6 +29,7 @@ struct CommandLine {
     QemuArgsOptions qemu_args_options;
     TestOptions test_options;
     BenchOptions bench_options;
+    ReportOptions report_options;
 
     /* The command that was given ends with a program and its arguments. */
     bool takes_program() const { return run->parsed() || shell->parsed() || attach->parsed(); }

@@ -77,6 +77,7 @@ TraceFile::TraceFile(const std::string &path)
             TraceSpan &span = spans[known[id]];
             if (phase == "n") {
                 span.steps.push_back(event.at("name"));
+                span.step_times.push_back(time);
                 continue;
             }
             require_event(phase == "e", "an unknown phase");
@@ -96,6 +97,14 @@ void TraceFile::require_all_ended() const
             for (const TraceSpan &span : spans) {
                 require(span.ended, where + ": " + span.name + " " + std::to_string(span.id) + " has no end");
             }
+}
+
+std::vector<std::string> TraceFile::tracks() const
+{
+    std::vector<std::string> names;
+    for (const auto &[number, name] : tracks_)
+        names.push_back(name);
+    return names;
 }
 
 std::vector<TraceSpan> TraceFile::row(const std::string &track) const

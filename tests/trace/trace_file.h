@@ -26,6 +26,7 @@ struct TraceSpan {
     uint64_t id = 0;
     unsigned depth = 0;    // of a row
     std::vector<std::string> steps;
+    std::vector<double> step_times;
 };
 
 class TraceFile {
@@ -37,6 +38,7 @@ public:
     // Throws unless everything that began has ended.
     void require_all_ended() const;
 
+    std::vector<std::string> tracks() const;                     // all rows, in the order of their numbers
     std::vector<TraceSpan> row(const std::string &track) const;  // "hart 0"
     std::vector<TraceSpan> kind(const std::string &category) const;  // "fault"
     std::vector<nlohmann::json> instants(const std::string &name) const;

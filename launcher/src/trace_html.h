@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One page that shows a trace of the device: pictures and the numbers, no script, nothing to load. */
+#pragma once
+
+#include "trace_summary.h"
+
+#include <string>
+
+namespace gmemu {
+
+/* @title: what ran. */
+std::string trace_html(const TraceFile &trace, const std::string &title);
+
+/* Text that stands for itself in HTML. */
+std::string html_escaped(const std::string &text);
+
+} // namespace gmemu

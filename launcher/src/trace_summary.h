@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a trace of the device says, in numbers. Times are in microseconds. */
+#pragma once
+
+#include "trace_file.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gmemu {
+
+/* How long something took. */
+struct Durations {
+    size_t count = 0;
+    double total = 0, median = 0, p90 = 0, p99 = 0, longest = 0;
+};
+
+Durations durations(std::vector<double> values);
+
+struct HartUse {
+    std::string name;
+    size_t jobs = 0;
+    double busy = 0;    /* with a job */
+    double stalled = 0; /* of that: an access waited for a replay */
+};
+
+/* Copies of one direction; from "pattern" for those that fill. */
+struct CopyUse {
+    std::string from, to;
+    size_t count = 0;
+    uint64_t bytes = 0; /* that were moved */
+    double busy = 0;
+};
+
+/* A stretch of a fault's way, from one step to the next. */
+struct FaultStage {
+    std::string from, to;
+    Durations took;
+};
+
+struct FaultingPage {
+    uint64_t context = 0, va = 0;
+    size_t faults = 0;
+};
+
+struct TraceSummary {
+    double begin = 0, end = 0; /* of all that happened */
+    std::vector<HartUse> harts;
+    std::vector<CopyUse> copies;
+    size_t faults = 0;
+    std::map<std::string, size_t> fault_results; /* "replay", "cancel: unmapped" */
+    Durations fault_times;                       /* of those that were replayed */
+    std::vector<FaultStage> stages;              /* of the same */
+    std::vector<FaultingPage> pages;             /* those with most faults, at most kMostPages */
+    Durations invalidations, packets;
+    std::map<std::string, size_t> interrupts;
+    std::map<std::string, size_t> violations; /* of the contract, by check */
+    size_t left_out = 0;                      /* events, of which the trace only has the number */
+    size_t unfinished = 0;                    /* spans without an end */
+    bool clock_was_set = false;               /* times before and after cannot be compared */
+
+    double seconds() const { return (end - begin) / 1e6; }
+};
+
+inline constexpr size_t kMostPages = 10;
+inline constexpr uint64_t kTracePage = 4096;
+
+/* Spans with no end last until the last thing that happened, at @end. */
+inline double trace_stop(const TraceSpan &span, double end) { return span.ended ? span.stop : end; }
+
+TraceSummary summarize(const TraceFile &trace);
+
+/* For people. */
+std::string trace_text(const TraceSummary &summary);
+std::string duration_text(double us);
+std::string bytes_text(uint64_t bytes);
+
+} // namespace gmemu
