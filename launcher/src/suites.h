@@ -27,6 +27,8 @@ std::vector<TestGroup> install_suites(const Paths &paths);
 
 /* --full: the bugs of docs/labs.md. */
 std::vector<TestGroup> lab_suites(const Paths &paths);
+/* The driver of docs/tutorial.md, built and tested. */
+std::vector<TestGroup> tutorial_suites(const Paths &paths);
 
 /* --full: the image of the Dockerfile, if there is what builds it. */
 std::vector<TestGroup> image_suites(const Paths &paths);

@@ -46,6 +46,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(workload_suites(paths, options));
     append(inject_suites(paths, options));
     append(trace_suites(paths, options));
+    append(tutorial_suites(paths));
     append(negative_suites(paths, options));
     append(state_suites(paths, options));
     append(planted_bug_suites(paths, options));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* --full: the labs' bugs are what docs/labs.md says they are. */
+/* What documents have one do, done: the driver of docs/tutorial.md, and with --full the labs. */
 #include "posix.h"
 #include "suites.h"
 
@@ -16,11 +16,12 @@ namespace {
 
 constexpr int kTimeout = 600;
 
-void check_lab(const fs::path &script, const std::string &name, TestReport &report)
+/* @failure: what it means when the command fails. */
+void check(const std::vector<std::string> &command, const std::string &name, const char *failure,
+           TestReport &report)
 {
-    const std::string lab = name.substr(name.find('/') + 1);
     const auto start = std::chrono::steady_clock::now();
-    Captured run = capture({script.string(), "--check", lab}, {.timeout_s = kTimeout});
+    Captured run = capture(command, {.timeout_s = kTimeout});
     TestResult result{.name = name};
 
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -28,12 +29,24 @@ void check_lab(const fs::path &script, const std::string &name, TestReport &repo
     if (run.timed_out)
         result.detail = "still running when its time was over";
     else if (run.code)
-        result.detail = "the checker does not name the bug";
+        result.detail = failure;
     result.log = std::move(run.output);
     report.add(std::move(result));
 }
 
 } // namespace
+
+std::vector<TestGroup> tutorial_suites(const Paths &paths)
+{
+    const fs::path script = paths.root / "scripts/tutorial.sh";
+    const std::string name = "tutorial/driver";
+
+    if (!fs::exists(script) || !fs::exists(paths.build / "tests/guest/guest-launch"))
+        return {};
+    return {{{name}, [=](const auto &, TestReport &report) {
+                 check({script.string(), "check"}, name, "the tutorial's driver fails", report);
+             }}};
+}
 
 std::vector<TestGroup> lab_suites(const Paths &paths)
 {
@@ -47,7 +60,9 @@ std::vector<TestGroup> lab_suites(const Paths &paths)
         const std::string name = "labs/" + entry.path().stem().string();
 
         groups.push_back({{name}, [=](const auto &, TestReport &report) {
-                              check_lab(directory / "run", name, report);
+                              check(
+                                  {(directory / "run").string(), "--check", name.substr(name.find('/') + 1)},
+                                  name, "the checker does not name the bug", report);
                           }});
     }
     std::sort(groups.begin(), groups.end(),
