@@ -129,6 +129,7 @@ void gmemu_file_destroy_contexts(struct gmemu_file *gfile)
 static const enum gm_mmu_mode gmemu_modes[] = {
 	[DRM_GMEMU_CTX_MIGRATE] = GM_MMU_MODE_COHERENT_EXCLUSIVE,
 	[DRM_GMEMU_CTX_REPLICATE] = GM_MMU_MODE_REPLICATE,
+	[DRM_GMEMU_CTX_SHARE] = GM_MMU_MODE_SHARE,
 };
 
 static struct gmemu_context *gmemu_context_create(struct gmemu_file *gfile, enum gm_mmu_mode mode)

@@ -494,6 +494,7 @@ void gmemu_mmu_start(struct gmemu_device *gdev);
 void gmemu_mmu_fini(struct gmemu_device *gdev);
 u32 gmemu_pmap_id(void *pmap);
 u64 gmemu_pmap_local(void *pmap);
+bool gmemu_ctx_is_cpus(struct gmemu_device *gdev, u32 id);
 
 /* gmemu_copy.c */
 struct gm_copy;

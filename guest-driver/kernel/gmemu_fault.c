@@ -117,6 +117,9 @@ static u8 gmemu_fault_hopeless(struct gmemu_device *gdev, const struct gmemu_fau
 		return GMEMU_REASON_UNMAPPED;
 	case GMEMU_FAULT_RESERVED:
 	case GMEMU_FAULT_APERTURE:
+		/* The process has something there that is no memory. */
+		if (gmemu_ctx_is_cpus(gdev, entry->ctx))
+			return GMEMU_REASON_PERM;
 		dev_err_ratelimited(gdev->drm.dev,
 				    "context %u: page table of 0x%llx is bad, fault type %u\n",
 				    entry->ctx, entry->va, entry->type);

@@ -21,6 +21,9 @@
 #include "gmemu_drv.h"
 #include "gmemu_hw.h"
 
+/* Of GMEMU_CTX_FORMAT_GMEMU: 'gmemu' and the format. */
+#define GMEMU_MMU_COOKIE 0x676d656d75000000ull
+
 #define GMEMU_BLOCK SZ_2M
 #define GMEMU_BLOCK_LEVEL 1
 #define GMEMU_ROOT_LEVEL (GMEMU_PT_LEVELS - 1)
@@ -42,7 +45,7 @@ struct gmemu_pt {
  * struct gmemu_pmap - the page table of a context
  * @gdev: The device.
  * @grow_lock: Serialises adding tables.
- * @root: The top level.
+ * @root: The top level; NULL: the page table is another MMU's.
  * @id: Context id.
  */
 struct gmemu_pmap {
@@ -336,7 +339,7 @@ u64 gmemu_pmap_local(void *data)
 {
 	struct gmemu_pmap *pmap = data;
 
-	return gmemu_pt_local(pmap->root, GMEMU_ROOT_LEVEL);
+	return pmap->root ? gmemu_pt_local(pmap->root, GMEMU_ROOT_LEVEL) : 0;
 }
 
 static int gmemu_tlb_invl(void *data, unsigned long va, unsigned long size)
@@ -374,10 +377,22 @@ static struct gmemu_ctx_entry *gmemu_ctx_entry(struct gmemu_device *gdev, u32 id
 	return (struct gmemu_ctx_entry *)gdev->ctx_table.cpu + id;
 }
 
-static int gmemu_pmap_create(struct gm_dev *dev, void **out)
+/**
+ * gmemu_ctx_is_cpus - does a context use the page table of the CPU?
+ * @gdev: The device.
+ * @id: Context id, as the device says; it may be gone.
+ *
+ * Return: True if so.
+ */
+bool gmemu_ctx_is_cpus(struct gmemu_device *gdev, u32 id)
 {
-	struct gmemu_device *gdev = dev->dev_data;
-	struct gmemu_ctx_entry *entry;
+	return !(id >> gdev->ctx_log2) &&
+	       READ_ONCE(gmemu_ctx_entry(gdev, id)->format) != GMEMU_CTX_FORMAT_GMEMU;
+}
+
+/* A pmap with a context id, which is not valid for the device yet. */
+static int gmemu_pmap_new(struct gmemu_device *gdev, struct gmemu_pmap **out)
+{
 	struct gmemu_pmap *pmap;
 	int ret;
 
@@ -386,51 +401,117 @@ static int gmemu_pmap_create(struct gm_dev *dev, void **out)
 		return GM_RET_NOMEM;
 	pmap->gdev = gdev;
 	mutex_init(&pmap->grow_lock);
-	pmap->root = gmemu_pt_alloc(gdev, GMEMU_ROOT_LEVEL);
-	if (!pmap->root) {
-		ret = GM_RET_NOMEM;
-		goto free_pmap;
-	}
 	/* Context 0 is never used: it would hide a register nobody wrote. */
 	ret = xa_alloc_cyclic(&gdev->pmaps, &pmap->id, pmap,
 			      XA_LIMIT(1, (1u << gdev->ctx_log2) - 1), &gdev->next_ctx,
 			      GFP_KERNEL);
 	if (ret < 0) {
-		ret = ret == -ENOMEM ? GM_RET_NOMEM : GM_RET_PAGE_EXIST;
-		goto free_root;
+		kfree(pmap);
+		return ret == -ENOMEM ? GM_RET_NOMEM : GM_RET_PAGE_EXIST;
 	}
-
-	entry = gmemu_ctx_entry(gdev, pmap->id);
-	entry->format = GMEMU_CTX_FORMAT_GMEMU;
-	entry->va_limit = 0;
-	/* The root makes the entry valid. */
-	dma_wmb();
-	WRITE_ONCE(entry->root, gmemu_pde(pmap->root));
 	*out = pmap;
 	return GM_RET_SUCCESS;
+}
 
-free_root:
-	gmemu_pt_free(gdev, pmap->root, GMEMU_ROOT_LEVEL);
-free_pmap:
+static void gmemu_pmap_publish(struct gmemu_pmap *pmap, u32 format, u64 va_limit, u64 root)
+{
+	struct gmemu_ctx_entry *entry = gmemu_ctx_entry(pmap->gdev, pmap->id);
+
+	entry->format = format;
+	entry->va_limit = va_limit;
+	/* The root makes the entry valid. */
+	dma_wmb();
+	WRITE_ONCE(entry->root, root);
+}
+
+static void gmemu_pmap_withdraw(struct gmemu_pmap *pmap)
+{
+	WRITE_ONCE(gmemu_ctx_entry(pmap->gdev, pmap->id)->root, 0);
+	/* Before the invalidation. */
+	dma_wmb();
+	gmemu_inval_ctx(pmap->gdev, pmap->id);
+}
+
+static void gmemu_pmap_free(struct gmemu_pmap *pmap)
+{
+	xa_erase(&pmap->gdev->pmaps, pmap->id);
+	gmemu_pt_free(pmap->gdev, pmap->root, GMEMU_ROOT_LEVEL);
+	mutex_destroy(&pmap->grow_lock);
 	kfree(pmap);
-	return ret;
+}
+
+static int gmemu_pmap_create(struct gm_dev *dev, void **out)
+{
+	struct gmemu_device *gdev = dev->dev_data;
+	struct gmemu_pmap *pmap;
+	int ret;
+
+	ret = gmemu_pmap_new(gdev, &pmap);
+	if (ret)
+		return ret;
+	pmap->root = gmemu_pt_alloc(gdev, GMEMU_ROOT_LEVEL);
+	if (!pmap->root) {
+		gmemu_pmap_free(pmap);
+		return GM_RET_NOMEM;
+	}
+	gmemu_pmap_publish(pmap, GMEMU_CTX_FORMAT_GMEMU, 0, gmemu_pde(pmap->root));
+	*out = pmap;
+	return GM_RET_SUCCESS;
 }
 
 static int gmemu_pmap_destroy(void *data)
 {
 	struct gmemu_pmap *pmap = data;
-	struct gmemu_device *gdev = pmap->gdev;
 
-	WRITE_ONCE(gmemu_ctx_entry(gdev, pmap->id)->root, 0);
-	/* Before the invalidation. */
-	dma_wmb();
-	gmemu_inval_ctx(gdev, pmap->id);
-	xa_erase(&gdev->pmaps, pmap->id);
-	gmemu_pt_free(gdev, pmap->root, GMEMU_ROOT_LEVEL);
-	mutex_destroy(&pmap->grow_lock);
-	kfree(pmap);
+	gmemu_pmap_withdraw(pmap);
+	gmemu_pmap_free(pmap);
 	return GM_RET_SUCCESS;
 }
+
+static int gmemu_pmap_share(struct gm_dev *dev, const struct gm_share *share, void **out)
+{
+	struct gmemu_device *gdev = dev->dev_data;
+	u64 root = share->root | GMEMU_PTE_V;
+	struct gmemu_pmap *pmap, *with;
+	u32 format;
+	int ret;
+
+	switch (share->cookie) {
+	case GM_MMU_COOKIE_X86_4L:
+		format = GMEMU_CTX_FORMAT_X86_4L;
+		break;
+	case GM_MMU_COOKIE_X86_5L:
+		format = GMEMU_CTX_FORMAT_X86_5L;
+		break;
+	case GMEMU_MMU_COOKIE:
+		with = share->pmap;
+		format = GMEMU_CTX_FORMAT_GMEMU;
+		root = gmemu_pde(with->root);
+		break;
+	default:
+		return GM_RET_INCOMPATIBLE;
+	}
+	/* The CPU uses large pages whenever it likes. */
+	if (!share->pmap &&
+	    (!(gdev->caps & GMEMU_CAP_WALK_X86) || !(gdev->page_sizes & SZ_2M) ||
+	     (boot_cpu_has(X86_FEATURE_GBPAGES) && !(gdev->page_sizes & SZ_1G))))
+		return GM_RET_INCOMPATIBLE;
+
+	ret = gmemu_pmap_new(gdev, &pmap);
+	if (ret)
+		return ret;
+	gmemu_pmap_publish(pmap, format, share->end, root);
+	*out = pmap;
+	return GM_RET_SUCCESS;
+}
+
+static int gmemu_pmap_unshare(void *data)
+{
+	gmemu_pmap_withdraw(data);
+	return GM_RET_SUCCESS;
+}
+
+static const u64 gmemu_walks[] = { GM_MMU_COOKIE_X86_4L, GM_MMU_COOKIE_X86_5L, 0 };
 
 /* What GMEM knows of this hardware. */
 struct gm_mmu gmemu_gm_mmu = {
@@ -442,6 +523,10 @@ struct gm_mmu gmemu_gm_mmu = {
 	.pmap_protect = gmemu_pmap_protect,
 	.tlb_invl = gmemu_tlb_invl,
 	.tlb_invl_coalesced = gmemu_tlb_invl_coalesced,
+	.pmap_share = gmemu_pmap_share,
+	.pmap_unshare = gmemu_pmap_unshare,
+	.mmu_cookie = GMEMU_MMU_COOKIE,
+	.walks = gmemu_walks,
 	.copy = gmemu_gm_copy,
 	.copy_wait = gmemu_gm_copy_wait,
 	.page_sizes = SZ_4K | SZ_2M,

@@ -41,4 +41,33 @@ Test works("memory is shared through the IOMMU", [] {
     expect_clean(log);
 });
 
+Test replicas("a replica of the CPU's page table has the IOMMU's addresses", [] {
+    KernelLog log;
+
+    behind_iommu();
+    {
+        Accelerator acc(GMEMU_CONTEXT_REPLICATE);
+        Mapping memory(pages * page_size);
+
+        for (uint64_t round = 1; round <= 5; round++) {
+            acc.run("increment", increment_args{memory.words(), 1}, pages * words_per_page, 8192);
+            for (size_t i = 0; i < pages; i++) {
+                EXPECT_EQUAL(*memory.page(i), 2 * round - 1);
+                ++*memory.page(i);
+            }
+        }
+    }
+    expect_clean(log);
+});
+
+Test not_shared("the CPU's page table, which knows nothing of the IOMMU, is not shared", [] {
+    behind_iommu();
+    gmemu::Device device;
+    gmemu_context *context = nullptr;
+
+    EXPECT_EQUAL(gmemu_context_create_mode(device.get(), GMEMU_CONTEXT_SHARE, &context), -EPROTONOSUPPORT);
+    harness::note(gmemu_last_error());
+    EXPECT(!context);
+});
+
 } // namespace

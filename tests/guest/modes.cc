@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Contexts that do not migrate: the device has a copy of the CPU's page table. Data is
-// right whatever the process does to its memory, and stays where the CPU put it.
+// Contexts that do not migrate: the device has a copy of the CPU's page table, or walks the
+// CPU's own. Data is right whatever the process does to its memory, and stays where the CPU
+// put it.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,7 +27,7 @@ struct Mode {
     gmemu_context_mode mode;
 };
 
-constexpr Mode replicate = {"replicate", GMEMU_CONTEXT_REPLICATE};
+constexpr Mode not_migrating[] = {{"replicate", GMEMU_CONTEXT_REPLICATE}, {"share", GMEMU_CONTEXT_SHARE}};
 
 void number_pages(const Mapping &memory, uint64_t first)
 {
@@ -102,7 +103,7 @@ struct ModeTest {
     ModeTest(const char *name, void (*body)(gmemu_context_mode mode),
              std::chrono::seconds limit = std::chrono::seconds(60))
     {
-        for (const Mode &mode : {replicate})
+        for (const Mode &mode : not_migrating)
             Test((std::string(mode.name) + ": " + name).c_str(), [body, mode] { body(mode.mode); }, limit);
     }
 };
@@ -437,13 +438,25 @@ void warm_up(Accelerator &acc, const std::function<void(const Mapping &)> &work)
     }));
 }
 
+// On all harts.
+void fill_on_device(Accelerator &acc, const Mapping &memory, uint64_t value)
+{
+    acc.start(acc.queue, "fill", gmemu_fill_args{memory.words(), value}, memory.pages() * words_per_page,
+              512);
+    acc.queue.wait_idle(patience);
+}
+
+bool all_words_are(const Mapping &memory, uint64_t value)
+{
+    for (size_t i = 0; i < memory.pages() * words_per_page; i++)
+        if (memory.words()[i] != value)
+            return false;
+    return true;
+}
+
 Test follows("replicate: what the CPU maps is mapped by the device, without a fault of it", [] {
     Accelerator acc(GMEMU_CONTEXT_REPLICATE);
-    const auto fill = [&](const Mapping &memory) {
-        acc.start(acc.queue, "fill", gmemu_fill_args{memory.words(), 1000}, memory.pages() * words_per_page,
-                  512);
-        acc.queue.wait_idle(patience);
-    };
+    const auto fill = [&](const Mapping &memory) { fill_on_device(acc, memory, 1000); };
     warm_up(acc, fill);
     Alone memory(8 * mib);
 
@@ -452,9 +465,7 @@ Test follows("replicate: what the CPU maps is mapped by the device, without a fa
     const uint64_t before = faults_of(acc);
     fill(memory);
     EXPECT_EQUAL(faults_of(acc), before);
-    for (size_t i = 0; i < memory.pages() * words_per_page; i++)
-        if (memory.words()[i] != 1000)
-            EXPECT_EQUAL(memory.words()[i], 1000u);
+    EXPECT(all_words_are(memory, 1000));
 });
 
 Test older("replicate: what the CPU had mapped before is mapped by the device, too", [] {
@@ -515,6 +526,43 @@ Test read_only("replicate: what the CPU must not write the device must not", [] 
     EXPECT_EQUAL(write(go[1], "g", 1), 1);
     EXPECT_EQUAL(wait_for(child), 0);
     EXPECT(pages_are(memory, 101));
+});
+
+// The CPU's own page table: there is nothing to follow.
+
+Test same_table("share: what the CPU has mapped needs no fault, and no second page table", [] {
+    Accelerator acc(GMEMU_CONTEXT_SHARE);
+    const auto fill = [&](const Mapping &memory) { fill_on_device(acc, memory, 1000); };
+    warm_up(acc, fill);
+    Alone memory(8 * mib);
+
+    number_pages(memory, 100);
+    const uint64_t before = faults_of(acc);
+    fill(memory);
+    EXPECT_EQUAL(faults_of(acc), before);
+    EXPECT(all_words_are(memory, 1000));
+    EXPECT_EQUAL(residency_of(memory).remote, size_t{0});
+});
+
+Test code("share: what is not to be executed is not", [] {
+    Accelerator acc(GMEMU_CONTEXT_SHARE);
+    Mapping memory(page_size);
+
+    *memory.words() = 0;
+    acc.start(acc.queue, "call_at", access_args{memory.words(), nullptr, 0});
+    const gmemu_queue_error error = failure_of(acc.queue);
+    EXPECT_EQUAL(error.reason, uint32_t{GMEMU_REASON_PERM});
+    EXPECT_EQUAL(error.access, uint32_t{GMEMU_ACCESS_EXEC});
+});
+
+Test kernels_memory("share: what is the kernel's is out of reach", [] {
+    for (const uint64_t va :
+         {uint64_t{0xffffffff81000000}, uint64_t{0xffff888000000000}, uint64_t{1} << 47}) {
+        Accelerator acc(GMEMU_CONTEXT_SHARE);
+        uint64_t result = 0;
+        acc.start(acc.queue, "load_at", access_args{reinterpret_cast<uint64_t *>(va), &result, 0});
+        EXPECT_EQUAL(failure_of(acc.queue).reason, uint32_t{GMEMU_REASON_UNMAPPED});
+    }
 });
 
 Test refused("a mode that does not exist is refused", [] {

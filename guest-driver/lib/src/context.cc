@@ -58,6 +58,9 @@ int gmemu_context_create_mode(struct gmemu_device *device, enum gmemu_context_mo
     case 0: break;
     case -ENODEV: return gmemu_lib::fail_no_device(*device);
     case -ENOSPC: return fail(ret, "all contexts of the device are in use");
+    case -EPROTONOSUPPORT:
+        return fail(ret, "the device cannot walk the CPU's page table: it does not know the format, or an IOMMU "
+                         "is in between");
     case -EINVAL: return fail(ret, "%d is no mode of a context", static_cast<int>(mode));
     default: return fail(ret, "cannot create a context: %s", strerror(-ret));
     }

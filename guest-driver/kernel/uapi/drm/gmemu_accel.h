@@ -65,10 +65,13 @@ struct drm_gmemu_query {
  * when the CPU wants it.
  * @DRM_GMEMU_CTX_REPLICATE: Memory stays in system memory; the device's page table
  * follows the CPU's. Since 1.2.
+ * @DRM_GMEMU_CTX_SHARE: Memory stays in system memory; the device walks the CPU's own
+ * page table. Since 1.2.
  */
 enum drm_gmemu_ctx_mode {
 	DRM_GMEMU_CTX_MIGRATE = 0,
 	DRM_GMEMU_CTX_REPLICATE = 1,
+	DRM_GMEMU_CTX_SHARE = 2,
 };
 
 /**
@@ -77,7 +80,9 @@ enum drm_gmemu_ctx_mode {
  * @ctx_id: out
  *
  * Errors: ENODEV: GMEM is off (boot with gmem=on) or firmware is not running;
- * ENOSPC: all contexts are taken; ENOMEM; EINVAL: no such mode.
+ * ENOSPC: all contexts are taken; ENOMEM; EINVAL: no such mode; EPROTONOSUPPORT:
+ * DRM_GMEMU_CTX_SHARE, and the device cannot walk the CPU's page table, because it
+ * does not know the format, or because an IOMMU is between it and the memory.
  */
 struct drm_gmemu_ctx_create {
 	__u32 mode;

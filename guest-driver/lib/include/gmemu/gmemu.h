@@ -109,9 +109,14 @@ enum gmemu_context_mode {
      * mapped without a fault of its own.
      */
     GMEMU_CONTEXT_REPLICATE = 1,
+    /* Memory stays in system memory; the device walks the CPU's own page table. */
+    GMEMU_CONTEXT_SHARE = 2,
 };
 
-/* gmemu_context_create() makes one that migrates. Error: -EINVAL: no such mode. */
+/*
+ * gmemu_context_create() makes one that migrates. Errors: -EINVAL: no such mode; -EPROTONOSUPPORT: the
+ * device cannot share the CPU's page table.
+ */
 GMEMU_API int gmemu_context_create_mode(struct gmemu_device *device, enum gmemu_context_mode mode,
                                         struct gmemu_context **context);
 GMEMU_API void gmemu_context_destroy(struct gmemu_context *context);

@@ -58,6 +58,7 @@ struct vm_fault;
  * @GM_RET_KILLED: The process is exiting.
  * @GM_RET_NODEV: No such device, context or hnode.
  * @GM_RET_DISABLED: GMEM is off; boot with gmem=on.
+ * @GM_RET_INCOMPATIBLE: There is no page table that the device could share.
  */
 enum gm_ret {
 	GM_RET_SUCCESS = 0,
@@ -73,14 +74,15 @@ enum gm_ret {
 	GM_RET_KILLED,
 	GM_RET_NODEV,
 	GM_RET_DISABLED,
+	GM_RET_INCOMPATIBLE,
 };
 
 /**
  * enum gm_mmu_mode - defines the method to share a physical page table.
  *
- * @GM_MMU_MODE_SHARE: Share a physical page table with another attached
- *	device's MMU, requiring one of the attached MMUs to be compatible.
- *	gm_as_attach() answers GM_RET_INVALID for now.
+ * @GM_MMU_MODE_SHARE: Share a physical page table with another attached MMU,
+ *	that of the CPU or of a device, requiring one of them to be compatible:
+ *	gm_mmu.mmu_cookie and gm_mmu.walks tell. Memory stays in system memory.
  * @GM_MMU_MODE_COHERENT_EXCLUSIVE: Maintain a coherent page table that holds
  *	exclusive mapping entries, so that device memory accesses can trigger
  *	fault-driven migration for automatic data locality optimizations. This
@@ -194,6 +196,30 @@ struct gm_tlb_range {
 	unsigned long size;
 };
 
+/*
+ * Formats of page tables: gm_mmu.mmu_cookie and gm_mmu.walks. Drivers choose
+ * others for formats of their own, from 2^32 up.
+ */
+#define GM_MMU_COOKIE_NONE	0
+#define GM_MMU_COOKIE_X86_4L	1	/* x86-64, four levels, as the CPU has it */
+#define GM_MMU_COOKIE_X86_5L	2	/* five levels */
+
+/**
+ * struct gm_share - a page table that a device is to use with another MMU
+ * @cookie: Its format; the device's own or one of its gm_mmu.walks.
+ * @root: Physical address of the CPU's root table, if @pmap is NULL.
+ * @pmap: What pmap_create() of another device made, of @dev.
+ * @dev: That device.
+ * @end: The device must not go to this address or beyond.
+ */
+struct gm_share {
+	u64 cookie;
+	phys_addr_t root;
+	void *pmap;
+	struct gm_dev *dev;
+	unsigned long end;
+};
+
 /**
  * struct gm_mmu - the MMU functions of a device
  *
@@ -301,9 +327,32 @@ struct gm_mmu {
 			      struct gm_context *to);
 
 	/**
-	 * @mmu_cookie: Identifies the format of the page table; 0: private.
+	 * @pmap_share: Make a pmap of a page table that is there. Its pmap_enter
+	 * and the like are not called, tlb_invl is; for a page table of the CPU
+	 * under page-table locks, so that it must not sleep. The device must
+	 * forget the tables on the way to a range with it. May sleep.
+	 * GM_RET_INCOMPATIBLE: not this one. Optional.
+	 */
+	int (*pmap_share)(struct gm_dev *dev, const struct gm_share *share,
+			  void **pmap);
+	/**
+	 * @pmap_unshare: The page table is about to go. When this returns the
+	 * device does not use it any more; accesses fault. pmap_destroy comes
+	 * later. Called from an MMU notifier; may sleep. With @pmap_share.
+	 */
+	int (*pmap_unshare)(void *pmap);
+
+	/**
+	 * @mmu_cookie: Identifies the format of the page table, GM_MMU_COOKIE_*
+	 * or another number; 0: private. Devices with the same can share one:
+	 * it must say the same of system memory for each of them.
 	 */
 	u64 mmu_cookie;
+	/**
+	 * @walks: Other formats that the MMU knows to walk, 0 at the end. NULL:
+	 * none.
+	 */
+	const u64 *walks;
 	/**
 	 * @page_sizes: Bitmap of leaf sizes, BIT(12) | BIT(21) for example.
 	 */
@@ -393,6 +442,7 @@ struct gm_stats {
  * @gm_dev_link: List of device contexts with the same struct gm_dev.
  * @gm_as_link: List of device contexts within the same address space.
  * @mode: As given to gm_as_attach().
+ * @owner: In GM_MMU_MODE_SHARE: whose page table it is; NULL: the CPU's.
  * @priv: Belongs to the driver.
  */
 struct gm_context {
@@ -402,9 +452,12 @@ struct gm_context {
 	struct list_head gm_dev_link;
 	struct list_head gm_as_link;
 	enum gm_mmu_mode mode;
+	struct gm_context *owner;
 	void *priv;
 
 	/* private: */
+	struct mmu_notifier tlb;	/* if it shares with the CPU */
+	atomic_t shares;		/* pmap_unshare() has not been called */
 	struct xarray blocks;	/* struct gm_block by va >> PMD_SHIFT; as->map_lock */
 	atomic64_t stats[GM_STATS_NR];
 };
@@ -555,6 +608,8 @@ static inline int gm_ret_to_errno(int ret)
 		return -ENODEV;
 	case GM_RET_DISABLED:
 		return -EOPNOTSUPP;
+	case GM_RET_INCOMPATIBLE:
+		return -EPROTONOSUPPORT;
 	default:
 		return -EIO;
 	}

@@ -227,6 +227,8 @@ static void gm_context_detach(struct gm_context *ctx)
 	}
 	mutex_unlock(&dev->lock);
 
+	if (ctx->mode == GM_MMU_MODE_SHARE)
+		gm_share_detach(ctx);
 	dev->mmu->pmap_destroy(ctx->pmap);
 	xa_destroy(&ctx->blocks);
 	if (ctx->mode == GM_MMU_MODE_REPLICATE)
@@ -288,7 +290,8 @@ int gm_as_destroy(struct gm_as *as)
 
 	mmu_interval_notifier_remove(&as->notifier);
 
-	list_for_each_entry(ctx, &as->detached, gm_as_link)
+	/* Whoever shares a page table came after its owner. */
+	list_for_each_entry_reverse(ctx, &as->detached, gm_as_link)
 		gm_context_detach(ctx);
 
 	mmdrop(as->mm);
@@ -301,7 +304,7 @@ EXPORT_SYMBOL_GPL(gm_as_destroy);
  * gm_as_attach - attach a device to an address space
  * @as: The address space.
  * @dev: The device; once per address space.
- * @mode: How to share; not GM_MMU_MODE_SHARE for now.
+ * @mode: How to share.
  * @activate: Make it the device's current context, for a device that has one at
  *	a time. Calls gm_mmu.context_switch() if there is one.
  * @out_ctx: Out: the context. gm_context.pmap is what pmap_create() made.
@@ -309,8 +312,9 @@ EXPORT_SYMBOL_GPL(gm_as_destroy);
  * Context: May sleep.
  * Return: GM_RET_SUCCESS; GM_RET_INVALID for a mode or a kind of device that is
  * not supported; GM_RET_PAGE_EXIST if the device is attached already;
- * GM_RET_KILLED if the process is gone; or what pmap_create() or
- * context_switch() returned.
+ * GM_RET_KILLED if the process is gone; GM_RET_INCOMPATIBLE for
+ * GM_MMU_MODE_SHARE if there is no page table that the device could walk; or
+ * what pmap_create(), pmap_share() or context_switch() returned.
  */
 int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 		 bool activate, struct gm_context **out_ctx)
@@ -321,8 +325,7 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 	if (!gmem_is_enabled())
 		return GM_RET_DISABLED;
 	if (!as || !dev || !out_ctx || gm_dev_is_peer(dev) ||
-	    (mode != GM_MMU_MODE_COHERENT_EXCLUSIVE &&
-	     mode != GM_MMU_MODE_REPLICATE))
+	    mode > GM_MMU_MODE_REPLICATE)
 		return GM_RET_INVALID;
 
 	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
@@ -344,7 +347,10 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 	ret = GM_RET_PAGE_EXIST;
 	if (gm_as_context(as, dev))
 		goto err_unlock;
-	ret = dev->mmu->pmap_create(dev, &ctx->pmap);
+	if (mode == GM_MMU_MODE_SHARE)
+		ret = gm_share_attach(ctx);
+	else
+		ret = dev->mmu->pmap_create(dev, &ctx->pmap);
 	if (ret)
 		goto err_unlock;
 
@@ -377,6 +383,8 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 
 err_destroy:
 	mutex_unlock(&dev->lock);
+	if (mode == GM_MMU_MODE_SHARE)
+		gm_share_detach(ctx);
 	dev->mmu->pmap_destroy(ctx->pmap);
 err_unlock:
 	up_write(&as->use_lock);

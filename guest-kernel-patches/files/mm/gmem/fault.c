@@ -249,6 +249,9 @@ bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 	struct vm_area_struct *vma;
 
 	*moved = 0;
+	/* Nothing can be brought to a device that shares a page table. */
+	if (ctx->mode == GM_MMU_MODE_SHARE)
+		return false;
 	mmap_read_lock(mm);
 	vma = find_vma(mm, *addr);
 	if (!vma || vma->vm_start >= end) {
@@ -269,6 +272,23 @@ bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 	return true;
 }
 
+/* The device walks the CPU's page table: all there is to do is what a CPU does. */
+static int gm_fault_shared(struct gm_context *ctx, struct mm_struct *mm,
+			   unsigned long addr, unsigned int access)
+{
+	struct vm_area_struct *vma;
+	int ret;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	ret = vma ? gm_check_vma(vma, access) : GM_RET_NO_MAPPING;
+	if (!ret)
+		ret = gm_fault_in(ctx, addr, gm_access_writes(access, vma),
+				  NULL);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
 static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 			unsigned long addr, unsigned int access,
 			enum gm_fault_hint hint)
@@ -280,6 +300,10 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 
 	if (addr < as->start_va || addr >= as->end_va)
 		return GM_RET_NO_MAPPING;
+	if (ctx->mode == GM_MMU_MODE_SHARE && !ctx->owner)
+		return gm_fault_shared(ctx, mm, addr, access);
+	/* What one of them has mapped is mapped for both. */
+	ctx = ctx->owner ?: ctx;
 	if (gm_fault_is_spurious(ctx, addr, access, hint))
 		return GM_RET_SUCCESS;
 

@@ -81,10 +81,12 @@ static void ret_is_one_convention(struct kunit *test)
 	int ret;
 
 	KUNIT_EXPECT_EQ(test, 0, gm_ret_to_errno(GM_RET_SUCCESS));
-	for (ret = GM_RET_SUCCESS + 1; ret <= GM_RET_DISABLED; ret++)
+	for (ret = GM_RET_SUCCESS + 1; ret <= GM_RET_INCOMPATIBLE; ret++)
 		KUNIT_EXPECT_LT(test, gm_ret_to_errno(ret), 0);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, gm_ret_to_errno(GM_RET_NOMEM));
 	KUNIT_EXPECT_EQ(test, -EAGAIN, gm_ret_to_errno(GM_RET_RETRY));
+	KUNIT_EXPECT_EQ(test, -EPROTONOSUPPORT,
+			gm_ret_to_errno(GM_RET_INCOMPATIBLE));
 	/* Garbage is an error too. */
 	KUNIT_EXPECT_LT(test, gm_ret_to_errno(-1), 0);
 	KUNIT_EXPECT_LT(test, gm_ret_to_errno(12345), 0);

@@ -206,6 +206,12 @@ struct gm_window {
 #define gm_count(ctx, what, n)						\
 	atomic64_add(n, &(ctx)->stats[offsetof(struct gm_stats, what) / sizeof(u64)])
 
+/* Whose device memory can a context map where it is? */
+static inline void *gm_context_owner(const struct gm_context *ctx)
+{
+	return ctx->mode == GM_MMU_MODE_COHERENT_EXCLUSIVE ? ctx->dev : NULL;
+}
+
 /* Does the content of memory go to the device with this context? */
 static inline bool gm_context_migrates(const struct gm_context *ctx)
 {
@@ -308,6 +314,13 @@ void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
 		   struct gm_block *block, unsigned long start,
 		   unsigned long end);
+
+int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
+		void *owner);
+
+/* share.c */
+int gm_share_attach(struct gm_context *ctx);
+void gm_share_detach(struct gm_context *ctx);
 
 /* replicate.c */
 int gm_replicate_init(void);

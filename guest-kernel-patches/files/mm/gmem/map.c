@@ -46,12 +46,10 @@ static void gm_flush_add(struct gm_flush *flush, unsigned long start,
 	flush->nr++;
 }
 
-static void gm_flush_now(struct gm_context *ctx, struct gm_flush *flush)
+static void gm_flush_one(struct gm_context *ctx, struct gm_flush *flush)
 {
 	const struct gm_mmu *mmu = ctx->dev->mmu;
 
-	if (!flush->nr)
-		return;
 	gm_count(ctx, tlb_flushes, 1);
 	if (flush->nr > 1 && flush->nr <= GM_FLUSH_RANGES &&
 	    mmu->tlb_invl_coalesced)
@@ -59,6 +57,20 @@ static void gm_flush_now(struct gm_context *ctx, struct gm_flush *flush)
 	else
 		mmu->tlb_invl(ctx->pmap, flush->start,
 			      flush->end - flush->start);
+}
+
+/* The page table has changed for all whose it is. */
+static void gm_flush_now(struct gm_context *ctx, struct gm_flush *flush)
+{
+	struct gm_context *other;
+
+	lockdep_assert_held(&ctx->as->map_lock);
+	if (!flush->nr)
+		return;
+	gm_flush_one(ctx, flush);
+	list_for_each_entry(other, &ctx->as->gm_ctx_list, gm_as_link)
+		if (other->owner == ctx)
+			gm_flush_one(other, flush);
 }
 
 /*
@@ -297,16 +309,21 @@ static int gm_hmm_ret(int err)
 /* Bringing a page home is one step, copying a shared page another. */
 #define GM_FAULT_IN_STEPS	16
 
-/*
- * Do what the CPU would do for an access to this one page. Device memory comes
- * home unless it is @owner's.
+/**
+ * gm_fault_in - do what the CPU would do for an access to one page
+ * @ctx: The context.
+ * @addr: The address; mmap_lock held.
+ * @write: Whether it is written to.
+ * @owner: Device memory comes home unless it is this one's.
  *
  * hmm_range_fault() brings in everything from the page that is wanted to the end
  * of its range, behind the end of a file and all: a window is only ever looked
  * at, and one page at a time asked for.
+ *
+ * Return: GM_RET_SUCCESS, GM_RET_RETRY, GM_RET_NOMEM, GM_RET_PERM or GM_RET_IO.
  */
-static int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
-		       void *owner)
+int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
+		void *owner)
 {
 	unsigned long pfn = 0;
 	struct hmm_range range = {
@@ -340,6 +357,7 @@ static int gm_look(struct gm_context *ctx, struct hmm_range *range,
 {
 	unsigned int nr = (range->end - range->start) >> PAGE_SHIFT;
 	unsigned int index = (addr - range->start) >> PAGE_SHIFT;
+	void *owner = gm_context_owner(ctx);
 	unsigned long pfn;
 	int ret, i;
 
@@ -352,14 +370,14 @@ static int gm_look(struct gm_context *ctx, struct hmm_range *range,
 
 		pfn = range->hmm_pfns[index];
 		if (!(pfn & HMM_PFN_VALID) || (pfn & HMM_PFN_ERROR)) {
-			ret = gm_fault_in(ctx, addr, write, ctx->dev);
+			ret = gm_fault_in(ctx, addr, write, owner);
 		} else if (!write || (pfn & HMM_PFN_WRITE)) {
 			return GM_RET_SUCCESS;
 		} else if (gm_page_is_local(hmm_pfn_to_page(pfn), ctx->dev)) {
 			ret = gm_fault_in(ctx, addr, true, NULL);
 			return ret ?: GM_RET_PAGE_EXIST;
 		} else {
-			ret = gm_fault_in(ctx, addr, true, ctx->dev);
+			ret = gm_fault_in(ctx, addr, true, owner);
 		}
 		if (ret)
 			return ret;
@@ -438,6 +456,7 @@ static int gm_enter_run(struct gm_context *ctx, struct gm_block *block,
 	bool write = entry->prot & GM_PROT_WRITE;
 	unsigned long start = va + first * PAGE_SIZE;
 	unsigned long size = nr * PAGE_SIZE;
+	struct gm_flush undo;
 	unsigned int i;
 	int ret;
 
@@ -448,7 +467,9 @@ static int gm_enter_run(struct gm_context *ctx, struct gm_block *block,
 	if (ret) {
 		/* Half a run may be there. */
 		mmu->pmap_release(ctx->pmap, start, size);
-		mmu->tlb_invl(ctx->pmap, start, size);
+		gm_flush_init(&undo);
+		gm_flush_add(&undo, start, start + size);
+		gm_flush_now(ctx, &undo);
 		for (i = first; i < first + nr; i++)
 			if (block->remote && block->remote[i].page)
 				gm_remote_drop(ctx, block, i);
@@ -638,7 +659,7 @@ int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 		.notifier = &ctx->as->notifier,
 		.start = va + window.first * PAGE_SIZE,
 		.end = va + window.end * PAGE_SIZE,
-		.dev_private_owner = ctx->dev,
+		.dev_private_owner = gm_context_owner(ctx),
 	};
 	struct page *page;
 	int ret;
@@ -679,7 +700,7 @@ int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
 		.notifier = &ctx->as->notifier,
 		.start = start,
 		.end = end,
-		.dev_private_owner = ctx->dev,
+		.dev_private_owner = gm_context_owner(ctx),
 	};
 	int ret;
 

@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) "test_gmem: " fmt
 
 #include <linux/completion.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gmem.h>
 #include <linux/io.h>
@@ -45,10 +46,13 @@ struct test_block {
  * struct test_pmap - page table and TLB
  * @blocks: struct test_block by va >> BLOCK_SHIFT; they stay until the end.
  * @lock: Held for reading by an access, for writing by an invalidation.
+ * @table: Whose entries count: its own, those of the pmap it shares, or NULL
+ *	if it may not use that any more.
  */
 struct test_pmap {
 	struct xarray blocks;
 	rwlock_t lock;
+	struct test_pmap *table;
 };
 
 #define NR_DEVICES	2
@@ -59,6 +63,7 @@ static const char * const test_names[NR_DEVICES] = {
 
 struct test_device {
 	struct gm_dev *gm;
+	struct gm_mmu mmu;
 	void *memory;
 	struct miscdevice misc;
 };
@@ -72,7 +77,9 @@ static const struct test_gmem_range test_whole = {
 
 struct test_file {
 	struct test_device *dev;
-	struct mutex lock;	/* of @as and @ctx against TEST_GMEM_REATTACH */
+	struct mutex lock;	/* of @as, @ctx and @lent */
+	struct file *lender;	/* whose address space @ctx is attached to */
+	bool lent;		/* others are attached to ours */
 	struct gm_as *as;
 	struct gm_context *ctx;
 	struct mm_struct *mm;
@@ -94,7 +101,38 @@ static int test_pmap_create(struct gm_dev *dev, void **out)
 		return GM_RET_NOMEM;
 	xa_init(&pmap->blocks);
 	rwlock_init(&pmap->lock);
+	pmap->table = pmap;
 	*out = pmap;
+	return GM_RET_SUCCESS;
+}
+
+static int test_pmap_share(struct gm_dev *dev, const struct gm_share *share,
+			   void **out)
+{
+	struct test_pmap *pmap;
+	int ret;
+
+	if (!share->pmap || share->cookie != dev->mmu->mmu_cookie)
+		return GM_RET_INCOMPATIBLE;
+	ret = test_pmap_create(dev, out);
+	if (ret)
+		return ret;
+	pmap = *out;
+	pmap->table = share->pmap;
+	return GM_RET_SUCCESS;
+}
+
+static int test_pmap_unshare(void *p)
+{
+	struct test_pmap *pmap = p;
+	struct test_block *block;
+	unsigned long index;
+
+	write_lock(&pmap->lock);
+	pmap->table = NULL;
+	xa_for_each(&pmap->blocks, index, block)
+		memset(block->tlb, 0, sizeof(block->tlb));
+	write_unlock(&pmap->lock);
 	return GM_RET_SUCCESS;
 }
 
@@ -141,9 +179,12 @@ static int test_pmap_prepare(void *p, unsigned long va, unsigned long size)
 
 static u64 *test_entry(struct test_pmap *pmap, unsigned long va, bool tlb)
 {
-	struct test_block *block = xa_load(&pmap->blocks, va >> BLOCK_SHIFT);
 	unsigned int i = (va >> PAGE_SHIFT) % BLOCK_PAGES;
+	struct test_block *block;
 
+	if (!tlb)
+		pmap = pmap->table;
+	block = pmap ? xa_load(&pmap->blocks, va >> BLOCK_SHIFT) : NULL;
 	if (!block)
 		return NULL;
 	return tlb ? &block->tlb[i] : &block->pte[i];
@@ -248,6 +289,9 @@ static struct gm_mmu test_mmu = {
 	.pmap_release = test_pmap_release,
 	.tlb_invl = test_tlb_invl,
 	.tlb_invl_coalesced = test_tlb_invl_coalesced,
+	.pmap_share = test_pmap_share,
+	.pmap_unshare = test_pmap_unshare,
+	.mmu_cookie = TEST_GMEM_COOKIE_OWN,
 	.copy = test_copy,
 	.copy_wait = test_copy_wait,
 	.page_sizes = BIT(PAGE_SHIFT) | BIT(BLOCK_SHIFT),
@@ -280,11 +324,14 @@ static bool test_access(struct gm_context *ctx, enum test_what what,
 
 	if (what == OP_ADD)
 		need |= GM_PROT_ATOMIC;
+	/* Its TLB; its page table may be somebody else's. */
+	if (ctx->owner && test_pmap_prepare(pmap, va, 1))
+		return false;
 
 	read_lock(&pmap->lock);
 	tlb = test_entry(pmap, va, true);
 	pte = test_entry(pmap, va, false);
-	if (!tlb)
+	if (!tlb || !pte)
 		goto out;
 	entry = READ_ONCE(*tlb);
 	if (!(entry & ENTRY_VALID))
@@ -294,6 +341,8 @@ static bool test_access(struct gm_context *ctx, enum test_what what,
 	WRITE_ONCE(*tlb, entry);
 	if (READ_ONCE(*pte) != entry)
 		atomic_inc(&stale);
+	WARN_ONCE(ctx->owner && ENTRY_PROT(entry) & GM_PROT_DEV,
+		  "the page table of another device leads into its memory\n");
 
 	addr = test_addr(ctx->dev, entry & PAGE_MASK,
 			 ENTRY_PROT(entry) & GM_PROT_DEV) + offset_in_page(va);
@@ -483,12 +532,55 @@ static int test_open(struct inode *inode, struct file *filp)
 	return 0;
 }
 
+static const struct file_operations test_fops;
+
+/* Attach to the address space of another file of the process, which stays. */
+static int test_borrow(struct test_file *file, const struct test_gmem_lend *lend)
+{
+	struct test_file *from;
+	int ret = GM_RET_INVALID;
+	struct file *filp;
+
+	filp = fget(lend->fd);
+	if (!filp)
+		return -EBADF;
+	from = filp->private_data;
+	if (filp->f_op != &test_fops || from == file || from->lender ||
+	    file->lender || from->mm != file->mm) {
+		fput(filp);
+		return -EINVAL;
+	}
+
+	mutex_lock(&file->lock);
+	mutex_lock_nested(&from->lock, SINGLE_DEPTH_NESTING);
+	if (file->as && !file->lent)
+		gm_as_destroy(file->as);
+	if (!file->lent && from->as) {
+		file->as = NULL;
+		ret = gm_as_attach(from->as, file->dev->gm, lend->mode, false,
+				   &file->ctx);
+		if (ret)
+			file->ctx = NULL;
+		else
+			from->lent = true;
+	}
+	mutex_unlock(&from->lock);
+	mutex_unlock(&file->lock);
+	if (ret)
+		fput(filp);
+	else
+		file->lender = filp;
+	return gm_ret_to_errno(ret);
+}
+
 static int test_release(struct inode *inode, struct file *filp)
 {
 	struct test_file *file = filp->private_data;
 
 	if (file->as)
 		WARN_ON(gm_as_destroy(file->as));
+	if (file->lender)
+		fput(file->lender);
 	mmdrop(file->mm);
 	kfree(file);
 	return 0;
@@ -531,6 +623,10 @@ static int test_reattach(struct test_file *file,
 	int ret = GM_RET_PERM;
 
 	mutex_lock(&file->lock);
+	if (file->lent || file->lender) {
+		mutex_unlock(&file->lock);
+		return -EBUSY;
+	}
 	if (file->as)
 		gm_as_destroy(file->as);
 	file->as = NULL;
@@ -550,7 +646,9 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	struct test_gmem_info info = {};
 	struct test_gmem_fail fail;
 	struct test_gmem_range range;
+	struct test_gmem_lend lend;
 	struct gm_mapping mapping;
+	u64 cookie;
 
 	BUILD_BUG_ON(sizeof(struct gm_stats) > sizeof(stats));
 	switch (cmd) {
@@ -596,6 +694,15 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		if (copy_from_user(&range, p, sizeof(range)))
 			return -EFAULT;
 		return test_reattach(file, &range);
+	case TEST_GMEM_BORROW:
+		if (copy_from_user(&lend, p, sizeof(lend)))
+			return -EFAULT;
+		return test_borrow(file, &lend);
+	case TEST_GMEM_COOKIE:
+		if (copy_from_user(&cookie, p, sizeof(cookie)))
+			return -EFAULT;
+		file->dev->mmu.mmu_cookie = cookie;
+		return 0;
 	default:
 		return -ENOTTY;
 	}
@@ -625,7 +732,8 @@ static int test_device_add(struct test_device *td, const char *name)
 	td->memory = vmalloc(size);
 	if (!td->memory)
 		return -ENOMEM;
-	err = gm_ret_to_errno(gm_dev_create(&test_mmu, td,
+	td->mmu = test_mmu;
+	err = gm_ret_to_errno(gm_dev_create(&td->mmu, td,
 					    GM_DEV_CAP_REPLAYABLE, &td->gm));
 	if (!err)
 		err = gm_ret_to_errno(gm_dev_register_physmem(td->gm, 0, size));

@@ -63,6 +63,19 @@ struct test_gmem_range {
 };
 
 /**
+ * struct test_gmem_lend - another file's address space
+ * @fd: The file; of the same process and of another device.
+ * @mode: enum gm_mmu_mode.
+ */
+struct test_gmem_lend {
+	__s32 fd;
+	__u32 mode;
+};
+
+/* What the devices have as gm_mmu.mmu_cookie unless they are told otherwise. */
+#define TEST_GMEM_COOKIE_OWN	0x7465737400000001ULL
+
+/**
  * struct test_gmem_info - the device
  * @size: Pages of device memory.
  * @nr_free: Those of them that are free.
@@ -107,5 +120,9 @@ struct test_gmem_stats {
 #define TEST_GMEM_REATTACH	_IO('G', 0x09)
 /* The same, as it says. */
 #define TEST_GMEM_RANGE		_IOW('G', 0x0a, struct test_gmem_range)
+/* Be in the address space of another file from now on, until that is closed. */
+#define TEST_GMEM_BORROW	_IOW('G', 0x0b, struct test_gmem_lend)
+/* Have another format of page tables. */
+#define TEST_GMEM_COOKIE	_IOW('G', 0x0c, __u64)
 
 #endif /* _TEST_GMEM_UAPI_H */

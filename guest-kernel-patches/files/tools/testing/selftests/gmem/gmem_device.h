@@ -32,6 +32,7 @@ enum { RET_OK = 0, RET_INVALID = 5, RET_NO_MAPPING = 6, RET_PERM = 7 };
 #define PAGE_DEVICE 0x20
 #define PAGE_NOMAP 0x40
 #define PAGE_TYPE 0x70
+#define PAGE_REMOTE 0x100
 
 /* Indices in struct gm_stats */
 enum {
@@ -117,6 +118,13 @@ static inline unsigned int where(int fd, const void *addr)
 	if (ioctl(fd, TEST_GMEM_WHERE, &w) || w.ret)
 		return 0;
 	return w.flag & PAGE_TYPE;
+}
+
+static inline unsigned int where_flags(int fd, const void *addr)
+{
+	struct test_gmem_where w = { .addr = (uintptr_t)addr };
+
+	return ioctl(fd, TEST_GMEM_WHERE, &w) || w.ret ? 0 : w.flag;
 }
 
 /* The hnode a page is on, or -1. */

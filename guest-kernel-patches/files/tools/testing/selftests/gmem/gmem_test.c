@@ -860,12 +860,18 @@ TEST_F(gmem, proc_tells_where_memory_is)
 
 /* GM_MMU_MODE_REPLICATE */
 
-static int replicated(int fd, uint64_t before, uint64_t pages)
+/* Wait for the worker to have entered all of a range. */
+static int replicated(int fd, const void *start, size_t size)
 {
+	const char *p = start;
 	unsigned int tries;
+	size_t done = 0;
 
 	for (tries = 0; tries < 300; tries++) {
-		if (stat_of(fd, STAT_REPLICATED) >= before + pages)
+		while (done < size &&
+		       where_flags(fd, p + done) & PAGE_REMOTE)
+			done += PAGE;
+		if (done >= size)
 			return 1;
 		usleep(20000);
 	}
@@ -874,15 +880,15 @@ static int replicated(int fd, uint64_t before, uint64_t pages)
 
 TEST_F(gmem, replica_follows_the_cpu)
 {
-	uint64_t *p = anon_block(4 * MIB), faults, had;
+	uint64_t *p = anon_block(4 * MIB), faults;
 
-	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
-	/* Let what there is settle. */
+	/* What is there already, too. */
 	memset(self->buf, 1, 4 * MIB);
-	ASSERT_TRUE(replicated(self->fd, 0, 1024));
-	had = stat_of(self->fd, STAT_REPLICATED);
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	EXPECT_TRUE(replicated(self->fd, self->buf, 4 * MIB));
 	fill(p, 4 * MIB, 200);
-	EXPECT_TRUE(replicated(self->fd, had, 1024));
+	EXPECT_TRUE(replicated(self->fd, p, 4 * MIB));
+	EXPECT_GE(stat_of(self->fd, STAT_REPLICATED), 2048);
 	faults = stat_of(self->fd, STAT_FAULTS);
 	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 4 * MIB));
 	EXPECT_TRUE(check(self->buf, 4 * MIB, 200));
@@ -926,19 +932,17 @@ TEST_F(gmem, replica_sees_userfaultfd_copy)
 		.src = (uintptr_t)self->buf,
 		.len = MIB,
 	};
-	uint64_t had, faults;
+	uint64_t faults;
 	int uffd;
 
 	fill(self->buf, MIB, 220);
 	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
-	ASSERT_TRUE(replicated(self->fd, 0, 256));
 	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
 	ASSERT_GE(uffd, 0);
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
-	had = stat_of(self->fd, STAT_REPLICATED);
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_COPY, &copy));
-	EXPECT_TRUE(replicated(self->fd, had, 256));
+	EXPECT_TRUE(replicated(self->fd, p, MIB));
 	faults = stat_of(self->fd, STAT_FAULTS);
 	memset(self->buf, 0, MIB);
 	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, MIB));
@@ -970,6 +974,118 @@ TEST_F_TIMEOUT(gmem, replica_of_an_address_space_in_motion, 300)
 		if (rounds % 50 == 0)
 			ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
 	}
+}
+
+/* GM_MMU_MODE_SHARE: with another device, the software ones cannot walk the CPU's */
+
+#define OTHER DEVICE "1"
+
+static int borrow(int fd, int from, unsigned int mode)
+{
+	struct test_gmem_lend lend = { .fd = from, .mode = mode };
+
+	return ioctl(fd, TEST_GMEM_BORROW, &lend) ? -errno : 0;
+}
+
+TEST_F(gmem, share_needs_a_compatible_mmu)
+{
+	uint64_t cookie = 77, own = TEST_GMEM_COOKIE_OWN, v = 230;
+	uint64_t *p = anon_block(2 * MIB);
+	int other;
+
+	/* Alone: nobody's page table could be walked. */
+	EXPECT_EQ(-EPROTONOSUPPORT, set_mode(self->fd, MODE_SHARE));
+
+	/* With one that has another format. */
+	other = open(OTHER, O_RDWR);
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	ASSERT_EQ(0, ioctl(other, TEST_GMEM_COOKIE, &cookie));
+	EXPECT_EQ(-EPROTONOSUPPORT, borrow(other, self->fd, MODE_SHARE));
+	/* A private one is nobody's, not even that of another private one. */
+	cookie = 0;
+	ASSERT_EQ(0, ioctl(other, TEST_GMEM_COOKIE, &cookie));
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_COOKIE, &cookie));
+	EXPECT_EQ(-EPROTONOSUPPORT, borrow(other, self->fd, MODE_SHARE));
+	ASSERT_EQ(0, ioctl(other, TEST_GMEM_COOKIE, &own));
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_COOKIE, &own));
+
+	/* With one whose entries lead into its own memory. */
+	ASSERT_EQ(0, set_mode(self->fd, MODE_EXCLUSIVE));
+	EXPECT_EQ(-EPROTONOSUPPORT, borrow(other, self->fd, MODE_SHARE));
+
+	/* Refused, and nothing is left of it. */
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	ASSERT_EQ(0, borrow(other, self->fd, MODE_SHARE));
+	ASSERT_EQ(0, dev_write(other, p, &v, 8));
+	EXPECT_EQ(230, p[0]);
+	close(other);
+}
+
+TEST_F(gmem, share_one_page_table)
+{
+	uint64_t *p = anon_block(2 * MIB), v = 0, faults;
+	int other = open(OTHER, O_RDWR);
+
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	ASSERT_EQ(0, borrow(other, self->fd, MODE_SHARE));
+	/* What the one has mapped the other can use. */
+	fill(p, 2 * MIB, 240);
+	ASSERT_TRUE(replicated(self->fd, p, 2 * MIB));
+	faults = stat_of(other, STAT_FAULTS);
+	ASSERT_EQ(0, dev_read(other, p, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 240));
+	EXPECT_EQ(faults, stat_of(other, STAT_FAULTS));
+
+	/* Both have it in their TLBs, and lose it. */
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	ASSERT_EQ(0, mprotect(p, PAGE, PROT_READ));
+	EXPECT_EQ(-EACCES, dev_write(other, p, &v, 8));
+	EXPECT_EQ(-EACCES, dev_write(self->fd, p, &v, 8));
+	ASSERT_EQ(0, mprotect(p, PAGE, PROT_READ | PROT_WRITE));
+	v = 241;
+	ASSERT_EQ(0, dev_write(other, p, &v, 8));
+	EXPECT_EQ(241, p[0]);
+	v = 0;
+	ASSERT_EQ(0, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(241, v);
+	ASSERT_EQ(0, madvise(p, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, dev_read(other, p, &v, 8));
+	EXPECT_EQ(0, v);
+	munmap(p, 2 * MIB);
+	EXPECT_EQ(-EFAULT, dev_read(other, p, &v, 8));
+	EXPECT_EQ(-EFAULT, dev_read(self->fd, p, &v, 8));
+	EXPECT_EQ(self->free, nr_free(self->fd));
+	close(other);
+}
+
+/* The child's copies are not what the devices of the parent write to. */
+TEST_F(gmem, share_after_fork)
+{
+	uint64_t *p = anon_block(2 * MIB);
+	int other = open(OTHER, O_RDWR), pipes[2];
+	pid_t pid;
+	char c;
+
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, set_mode(self->fd, MODE_REPLICATE));
+	ASSERT_EQ(0, borrow(other, self->fd, MODE_SHARE));
+	fill(self->buf, MIB, 250);
+	ASSERT_EQ(0, dev_write(other, p, self->buf, MIB));
+	pid = fork();
+	if (!pid) {
+		if (read(pipes[0], &c, 1) != 1)
+			_exit(99);
+		_exit(check(p, MIB, 250) ? 0 : 1);
+	}
+	fill(self->buf, MIB, 251);
+	ASSERT_EQ(0, dev_write(other, p, self->buf, MIB));
+	ASSERT_EQ(1, write(pipes[1], "x", 1));
+	EXPECT_EQ(0, wait_for(pid));
+	EXPECT_TRUE(check(p, MIB, 251));
+	close(other);
 }
 
 /* hmadvise(2) */

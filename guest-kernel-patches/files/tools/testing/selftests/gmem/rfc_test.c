@@ -279,12 +279,18 @@ TEST_F(rfc, page_that_is_replaced_is_not_used_any_more)
 /* The mode was taken and not looked at. */
 TEST_F(rfc, mode_that_is_not_there_is_refused)
 {
-	struct test_gmem_range range = { .end = 1UL << 46 };
+	struct test_gmem_range range = { .end = 1UL << 46,
+					 .mode = MODE_EXCLUSIVE };
 
-	for (range.mode = 0; range.mode < 6; range.mode++)
-		EXPECT_EQ(range.mode == MODE_EXCLUSIVE ||
-			  range.mode == MODE_REPLICATE ? 0 : -1,
-			  ioctl(self->fd, TEST_GMEM_RANGE, &range));
+	EXPECT_EQ(0, ioctl(self->fd, TEST_GMEM_RANGE, &range));
+	for (range.mode = MODE_REPLICATE + 1; range.mode < 8; range.mode++) {
+		EXPECT_EQ(-1, ioctl(self->fd, TEST_GMEM_RANGE, &range));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	/* It is there, but needs somebody to share with. */
+	range.mode = MODE_SHARE;
+	EXPECT_EQ(-1, ioctl(self->fd, TEST_GMEM_RANGE, &range));
+	EXPECT_EQ(EPROTONOSUPPORT, errno);
 }
 
 TEST_F(rfc, huge_page_is_moved_as_a_whole)
