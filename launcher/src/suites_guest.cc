@@ -155,8 +155,7 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
     request.program = {"sh", "-c", script, "sh"};
     for (const std::string &name : names)
         request.program.push_back(
-            (paths.guest_tests() / (std::string(kProgramPrefix) + name.substr(suite.size() + 1)))
-                .string());
+            (paths.guest_tests() / (std::string(kProgramPrefix) + name.substr(suite.size() + 1))).string());
     request.timeout_s = static_cast<int>(names.size()) * kProgramTimeout * factor;
     request.cwd = "/";
     report.begin(fmt::format("{}: {} programs in one boot", suite, names.size()));
@@ -213,6 +212,20 @@ std::vector<TestGroup> program_groups(const std::string &suite, const Paths &pat
     return groups;
 }
 
+/* A device with so little memory that four times as much is soon used. */
+TestGroup oversubscribed_group(const std::string &suite, const Paths &paths, const TestOptions &options,
+                               bool debug_kernel)
+{
+    return {{suite + "/oversubscription"}, [=](const auto &names, TestReport &report) {
+                BootRequest request;
+
+                request.options = {"--device", "dram=16M"};
+                if (debug_kernel)
+                    request.options.push_back("--debug-kernel");
+                run_programs(suite, names, paths, options, request, debug_kernel ? kDebugFactor : 1, report);
+            }};
+}
+
 } // namespace
 
 std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options)
@@ -222,6 +235,11 @@ std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &optio
     if (options.full)
         for (TestGroup &group : program_groups("guest-debug", paths, options, true))
             groups.push_back(std::move(group));
+    if (std::filesystem::exists(paths.guest_tests() / "guest-oversubscription")) {
+        groups.push_back(oversubscribed_group("guest-small", paths, options, false));
+        if (options.full)
+            groups.push_back(oversubscribed_group("guest-small-debug", paths, options, true));
+    }
     return groups;
 }
 

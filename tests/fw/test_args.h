@@ -27,6 +27,13 @@ struct churn_args { /* churn: increment word 0 of each page, over and over, with
     uint64_t *running;
 };
 
+struct visit_args { /* visit: add 1 to a word of each page, from page `first` on and round */
+    uint64_t *data;
+    uint64_t pages;
+    uint64_t first;
+    uint64_t word;
+};
+
 struct code_args { /* abort_with, illegal, breakpoint, misaligned_atomic */
     uint64_t code;
 };

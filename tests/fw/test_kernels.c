@@ -37,6 +37,14 @@ GMEMU_KERNEL(churn, const struct churn_args)
             gmemu_atomic_add_relaxed(&args->data[page * 512], 1);
 }
 
+GMEMU_KERNEL(visit, const struct visit_args)
+{
+    const uint64_t end = gmemu_end(wg, 0);
+
+    for (uint64_t i = gmemu_first(wg, 0); i < end; i++)
+        gmemu_atomic_add_relaxed(&args->data[(args->first + i) % args->pages * 512 + args->word], 1);
+}
+
 GMEMU_KERNEL(abort_with, const struct code_args) { gmemu_abort(args->code); }
 
 GMEMU_KERNEL(illegal, const struct code_args) { __asm__ volatile(".4byte 0"); }

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // More memory than the device has.
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <list>
 
 #include "device.h"
 
@@ -8,7 +13,68 @@ namespace {
 
 using harness::Test;
 
+constexpr std::chrono::seconds long_patience{300};
+
 uint64_t free_memory() { return static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * page_size; }
+
+// Four times the device's memory.
+size_t pages_of_four_devices(const Accelerator &acc)
+{
+    const uint64_t dram = acc.device.info().dram_size;
+
+    if (dram > 64u << 20)
+        throw harness::Skip("takes too long unless the device has little memory (dram=16M)");
+    return 4 * dram / page_size;
+}
+
+// Pages that had to go for others, ever.
+uint64_t evicted_pages()
+{
+    uint64_t pages = 0;
+
+    for (const auto &entry : std::filesystem::directory_iterator("/sys/kernel/mm/gmem"))
+        pages += read_number(entry.path() / "nr_evicted").value_or(0);
+    return pages;
+}
+
+// What a page has in it but for the words that are counted with.
+uint64_t mark(size_t page, size_t word) { return page * words_per_page + word; }
+
+constexpr size_t marked[] = {2, words_per_page / 2, words_per_page - 1};
+
+void mark_pages(const Mapping &memory)
+{
+    for (size_t page = 0; page < memory.pages(); page++)
+        for (const size_t word : marked)
+            memory.page(page)[word] = mark(page, word);
+}
+
+size_t wrong_marks(const Mapping &memory)
+{
+    size_t wrong = 0;
+
+    for (size_t page = 0; page < memory.pages(); page++)
+        for (const size_t word : marked)
+            wrong += memory.page(page)[word] != mark(page, word);
+    return wrong;
+}
+
+// One circle of each hart, each from a place of its own; they meet.
+void visit_by_harts(Accelerator &acc, std::list<gmemu::Queue> &queues, const Mapping &memory)
+{
+    const uint32_t cores = acc.device.info().cores;
+    const auto pages = static_cast<uint32_t>(memory.pages());
+
+    for (uint32_t hart = 0; hart < cores; hart++)
+        acc.start(queues.emplace_back(acc.context), "visit",
+                  visit_args{memory.words(), pages, uint64_t{pages} * hart / cores, 0}, pages, pages / 16);
+}
+
+void visit_by_cpu(const Mapping &memory, size_t word)
+{
+    for (size_t page = memory.pages(); page-- > 0;)
+        __atomic_fetch_add(memory.page(page) + word, 1, __ATOMIC_RELAXED);
+}
 
 Test one_and_a_half(
     "a working set of one and a half times the device's memory",
@@ -35,5 +101,99 @@ Test one_and_a_half(
         EXPECT_EQUAL(wrong, size_t{0});
     },
     std::chrono::seconds(300));
+
+Test four_times(
+    "four times the device's memory, all harts and the CPU all over it at once",
+    [] {
+        KernelLog log;
+        Accelerator acc;
+        Mapping memory(pages_of_four_devices(acc) * page_size);
+        std::list<gmemu::Queue> queues;
+        constexpr uint64_t cpu_circles = 2;
+        const uint64_t evicted_before = evicted_pages();
+
+        mark_pages(memory);
+        visit_by_harts(acc, queues, memory);
+        // The counter that the harts have, and one on the same page.
+        for (uint64_t circle = 0; circle < cpu_circles; circle++) {
+            visit_by_cpu(memory, 0);
+            visit_by_cpu(memory, 1);
+        }
+        for (gmemu::Queue &queue : queues)
+            queue.wait_idle(long_patience);
+        EXPECT(evicted_pages() > evicted_before);
+        size_t lost = 0;
+        for (size_t page = 0; page < memory.pages(); page++) {
+            lost += memory.page(page)[0] != queues.size() + cpu_circles;
+            lost += memory.page(page)[1] != cpu_circles;
+        }
+        EXPECT_EQUAL(lost, size_t{0});
+        EXPECT_EQUAL(wrong_marks(memory), size_t{0});
+        expect_clean(log);
+    },
+    long_patience);
+
+// A child whose harts and CPU are all over four times the device's memory, without end.
+void run_and_be_killed(unsigned round)
+{
+    int ready[2];
+    char byte;
+
+    EXPECT_EQUAL(pipe(ready), 0);
+    const pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        try {
+            Accelerator acc;
+            Mapping memory(pages_of_four_devices(acc) * page_size);
+            const uint64_t evicted_before = evicted_pages();
+            uint64_t running = 0;
+
+            mark_pages(memory);
+            acc.start(acc.queue, "churn", churn_args{memory.words(), memory.pages(), &running},
+                      acc.device.info().cores);
+            // Its memory is full, and more is wanted.
+            EXPECT(wait_until([&] { return evicted_pages() > evicted_before; }, long_patience));
+            if (write(ready[1], "r", 1) == 1)
+                for (;;)
+                    visit_by_cpu(memory, 1);
+        } catch (const std::exception &error) {
+            harness::note(error.what());
+            fflush(stdout);
+        }
+        _exit(1);
+    }
+    close(ready[1]);
+    const bool up = read(ready[0], &byte, 1) == 1;
+    close(ready[0]);
+    usleep(round * 20011 % 50000); // at another moment each time
+    kill(child, SIGKILL);
+    int status = 0;
+    EXPECT_EQUAL(waitpid(child, &status, 0), child);
+    EXPECT(up);
+    EXPECT(WIFSIGNALED(status));
+}
+
+Test killed(
+    "kill -9 in the middle of it, 8 times",
+    [] {
+        KernelLog log;
+        {
+            Accelerator acc;
+            pages_of_four_devices(acc);
+        }
+        const uint64_t before = device_pages_of_others();
+
+        for (unsigned round = 0; round < 8; round++)
+            run_and_be_killed(round);
+        expect_pages_in_use(before);
+        // The device works as before.
+        Accelerator acc;
+        uint64_t word = 0;
+        acc.run("atomic_add", gmemu_atomic_add_args{&word, 1, 10}, 100);
+        EXPECT_EQUAL(word, 1000u);
+        expect_clean(log);
+    },
+    long_patience);
 
 } // namespace
