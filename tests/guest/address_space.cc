@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The address space changes while pages are on the device: fork, munmap, mremap, mprotect,
-// madvise; and memory of every kind.
+// The address space changes while the device uses it, and has its pages if it migrates: fork,
+// munmap, mremap, mprotect, madvise; and memory of every kind.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,46 +9,15 @@
 #include <cstdlib>
 #include <thread>
 
-#include "device.h"
+#include "modes.h"
 
 namespace {
 
-using harness::Test;
-
 constexpr size_t pages = 64;
+constexpr size_t huge_page = 2 << 20;
 
-void number_pages(const Mapping &memory, uint64_t first)
-{
-    for (size_t page = 0; page < memory.pages(); page++)
-        *memory.page(page) = first + page;
-}
-
-// The device adds to the first word of each page, which brings them all there.
-void touch_on_device(Accelerator &acc, const Mapping &memory, uint64_t value)
-{
-    for (size_t page = 0; page < memory.pages(); page++)
-        acc.start(acc.queue, "increment", increment_args{memory.page(page), value});
-    acc.queue.wait_idle(patience);
-}
-
-bool pages_are(const Mapping &memory, uint64_t first)
-{
-    for (size_t page = 0; page < memory.pages(); page++)
-        if (*memory.page(page) != first + page)
-            return false;
-    return true;
-}
-
-int wait_for(pid_t child)
-{
-    int status = -1;
-
-    waitpid(child, &status, 0);
-    return status;
-}
-
-Test fork_child_reads("fork while pages are on the device: both see the data", [] {
-    Accelerator acc;
+ModeTest fork_child_reads("fork while pages are on the device: both see the data", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
 
     number_pages(memory, 100);
@@ -65,8 +34,8 @@ Test fork_child_reads("fork while pages are on the device: both see the data", [
     EXPECT(pages_are(memory, 1100));
 });
 
-Test fork_device_writes("after fork the device writes to the parent's copy only", [] {
-    Accelerator acc;
+ModeTest fork_device_writes("after fork the device writes to the parent's copy only", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
     int go[2];
     char byte;
@@ -86,8 +55,8 @@ Test fork_device_writes("after fork the device writes to the parent's copy only"
     EXPECT(pages_are(memory, 11100));
 });
 
-Test fork_child_device("a child opens the device for itself and uses what it inherited", [] {
-    Accelerator acc;
+ModeTest fork_child_device("a child opens the device for itself and uses what it inherited", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
 
     number_pages(memory, 100);
@@ -97,7 +66,7 @@ Test fork_child_device("a child opens the device for itself and uses what it inh
     if (child == 0) {
         int status = 1;
         try {
-            Accelerator own;
+            Accelerator own(mode);
             touch_on_device(own, memory, 5000);
             status = pages_are(memory, 6100) ? 0 : 2;
         } catch (const std::exception &error) {
@@ -111,8 +80,8 @@ Test fork_child_device("a child opens the device for itself and uses what it inh
     EXPECT(pages_are(memory, 8100));
 });
 
-Test fork_handles("a child cannot use its parent's context", [] {
-    Accelerator acc;
+ModeTest fork_handles("a child cannot use its parent's context", [](auto mode) {
+    Accelerator acc(mode);
     gmemu_queue *queue = nullptr;
     const pid_t child = fork();
 
@@ -127,8 +96,8 @@ Test fork_handles("a child cannot use its parent's context", [] {
     EXPECT_EQUAL(word, 3u);
 });
 
-Test unmap("munmap takes the pages away from the device", [] {
-    Accelerator acc;
+ModeTest unmap("munmap takes the pages away from the device", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
     const uint64_t va = memory.va();
     uint64_t result = 0;
@@ -141,8 +110,8 @@ Test unmap("munmap takes the pages away from the device", [] {
     EXPECT_EQUAL(error.va, va);
 });
 
-Test remap_at_same_place("a new mapping at an old address is empty for the device too", [] {
-    Accelerator acc;
+ModeTest remap_at_same_place("a new mapping at an old address is empty for the device too", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
 
     for (uint64_t round = 1; round <= 20; round++) {
@@ -153,8 +122,8 @@ Test remap_at_same_place("a new mapping at an old address is empty for the devic
     }
 });
 
-Test move("mremap moves pages that are on the device", [] {
-    Accelerator acc;
+ModeTest move("mremap moves pages that are on the device", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
     const uint64_t old_va = memory.va();
     uint64_t result = 0;
@@ -171,8 +140,8 @@ Test move("mremap moves pages that are on the device", [] {
     EXPECT_EQUAL(failure_of(acc.queue).va, old_va);
 });
 
-Test protect("mprotect is obeyed at once, both ways", [] {
-    Accelerator acc;
+ModeTest protect("mprotect is obeyed at once, both ways", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
 
     number_pages(memory, 100);
@@ -185,13 +154,20 @@ Test protect("mprotect is obeyed at once, both ways", [] {
         EXPECT_EQUAL(error.reason, uint32_t{GMEMU_REASON_PERM});
         EXPECT_EQUAL(error.va, memory.va() + 3 * page_size);
     }
+    memory.protect(PROT_NONE);
+    {
+        gmemu::Queue queue(acc.context);
+        uint64_t result = 0;
+        acc.start(queue, "load_at", access_args{memory.page(4), &result, 0});
+        EXPECT_EQUAL(failure_of(queue).reason, uint32_t{GMEMU_REASON_PERM});
+    }
     memory.protect(PROT_READ | PROT_WRITE);
     touch_on_device(acc, memory, 10000);
     EXPECT(pages_are(memory, 11100));
 });
 
-Test dontneed("MADV_DONTNEED empties pages that are on the device", [] {
-    Accelerator acc;
+ModeTest dontneed("MADV_DONTNEED empties pages that are on the device", [](auto mode) {
+    Accelerator acc(mode);
     Mapping memory(pages * page_size);
 
     for (unsigned round = 0; round < 20; round++) {
@@ -204,11 +180,11 @@ Test dontneed("MADV_DONTNEED empties pages that are on the device", [] {
     }
 });
 
-Test unmap_under_kernel(
+ModeTest unmap_under_kernel(
     "munmap under a running kernel stops it with an error, every time",
-    [] {
+    [](auto mode) {
         for (unsigned round = 0; round < 20; round++) {
-            Accelerator acc;
+            Accelerator acc(mode);
             Mapping memory(16 * page_size);
             const uint64_t va = memory.va();
             uint64_t running = 0;
@@ -225,10 +201,10 @@ Test unmap_under_kernel(
     },
     std::chrono::seconds(120));
 
-Test change_under_kernel(
+ModeTest change_under_kernel(
     "protection and contents change under a running kernel without harm",
-    [] {
-        Accelerator acc;
+    [](auto mode) {
+        Accelerator acc(mode);
         Mapping memory(16 * page_size);
         uint64_t running = 0;
         // Not cores many: the page is the CPU's in between, and someone must get it.
@@ -236,10 +212,8 @@ Test change_under_kernel(
         EXPECT(wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) == 2; }));
 
         for (unsigned round = 0; round < 100; round++) {
-            const uint64_t seen = __atomic_load_n(memory.page(round % 16), __ATOMIC_RELAXED);
             EXPECT_EQUAL(madvise(memory.page(round % 16), page_size, MADV_DONTNEED), 0);
             // It starts again from 0 and the kernel goes on adding to it.
-            (void)seen;
             EXPECT(
                 wait_until([&] { return __atomic_load_n(memory.page(round % 16), __ATOMIC_RELAXED) > 0; }));
         }
@@ -247,18 +221,23 @@ Test change_under_kernel(
     },
     std::chrono::seconds(120));
 
-Test kinds("memory of every kind is device memory", [] {
-    Accelerator acc;
+ModeTest kinds("memory of every kind is device memory", [](auto mode) {
+    Accelerator acc(mode);
     static uint64_t in_data = 1, in_bss;
     uint64_t on_stack = 2;
     auto *on_heap = static_cast<uint64_t *>(std::malloc(8));
     auto *big_heap = static_cast<uint64_t *>(std::malloc(4 << 20));
     Mapping shared(page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
+    Mapping huge(2 * huge_page);
+    uint64_t *in_huge = huge.page((huge_page - huge.va() % huge_page) / page_size);
     thread_local uint64_t in_tls = 3;
 
+    EXPECT_EQUAL(madvise(huge.address(), huge.bytes(), MADV_HUGEPAGE), 0);
     big_heap[1000] = 5;
     *on_heap = 4;
-    for (uint64_t *word : {&in_data, &in_bss, &on_stack, on_heap, big_heap + 1000, shared.words(), &in_tls}) {
+    *in_huge = 6;
+    for (uint64_t *word : {&in_data, &in_bss, &on_stack, on_heap, big_heap + 1000, shared.words(), &in_tls,
+                           in_huge, in_huge + 500 * words_per_page}) {
         const uint64_t before = *word;
         uint64_t seen = 0;
         acc.run("atomic_at", access_args{word, &seen, 100});
@@ -269,8 +248,8 @@ Test kinds("memory of every kind is device memory", [] {
     std::free(big_heap);
 });
 
-Test file_private("a private file mapping: read from the file, writes stay private", [] {
-    Accelerator acc;
+ModeTest file_private("a private file mapping: read from the file, writes stay private", [](auto mode) {
+    Accelerator acc(mode);
     char path[] = "/tmp/gmemu-as.XXXXXX";
     const int fd = mkstemp(path);
     EXPECT(fd >= 0);
@@ -289,7 +268,7 @@ Test file_private("a private file mapping: read from the file, writes stay priva
     close(fd);
 });
 
-Test shared_memory("two processes and the device share a mapping", [] {
+ModeTest shared_memory("two processes and the device share a mapping", [](auto mode) {
     Mapping memory(page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
     const pid_t child = fork();
 
@@ -297,7 +276,7 @@ Test shared_memory("two processes and the device share a mapping", [] {
     if (child == 0) {
         int status = 1;
         try {
-            Accelerator acc;
+            Accelerator acc(mode);
             acc.run("atomic_add", gmemu_atomic_add_args{memory.words(), 1, 1000}, 4);
             status = 0;
         } catch (const std::exception &error) {
@@ -307,14 +286,14 @@ Test shared_memory("two processes and the device share a mapping", [] {
         _exit(status);
     }
     {
-        Accelerator acc;
+        Accelerator acc(mode);
         acc.run("atomic_add", gmemu_atomic_add_args{memory.words(), 1, 1000}, 4);
     }
     EXPECT_EQUAL(wait_for(child), 0);
     EXPECT_EQUAL(*memory.words(), 8000u);
 });
 
-Test copy_on_write("copy-on-write is broken for the device as for the CPU", [] {
+ModeTest copy_on_write("copy-on-write is broken for the device as for the CPU", [](auto mode) {
     Mapping memory(4 * page_size);
     number_pages(memory, 10);
     int go[2];
@@ -327,7 +306,7 @@ Test copy_on_write("copy-on-write is broken for the device as for the CPU", [] {
         const bool told = read(go[0], &byte, 1) == 1;
         _exit(told && pages_are(memory, 10) ? 0 : 1);
     }
-    Accelerator acc;
+    Accelerator acc(mode);
     touch_on_device(acc, memory, 100);
     EXPECT(pages_are(memory, 110));
     EXPECT_EQUAL(write(go[1], "g", 1), 1);

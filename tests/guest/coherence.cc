@@ -5,11 +5,9 @@
 #include <atomic>
 #include <thread>
 
-#include "device.h"
+#include "modes.h"
 
 namespace {
-
-using harness::Test;
 
 constexpr size_t pages = 64;
 constexpr uint32_t words = pages * words_per_page;
@@ -29,10 +27,10 @@ void increment_by_threads(uint64_t *data)
     other.join();
 }
 
-Test rounds(
+ModeTest rounds(
     "1000 rounds of CPU and device writing the same 64 pages in turn",
-    [] {
-        Accelerator acc;
+    [](auto mode) {
+        Accelerator acc(mode);
         Mapping memory(pages * page_size);
         constexpr uint64_t count = 1000;
         // Several work-groups for each hart.
@@ -49,10 +47,10 @@ Test rounds(
     },
     std::chrono::seconds(300));
 
-Test at_once(
+ModeTest at_once(
     "CPU threads and all harts add to the same words at the same time",
-    [] {
-        Accelerator acc;
+    [](auto mode) {
+        Accelerator acc(mode);
         Mapping memory(16 * page_size);
         constexpr uint32_t device_adds = 2000, cpu_adds = 20000;
         const uint32_t groups = acc.device.info().cores * 2;
@@ -74,10 +72,10 @@ Test at_once(
     },
     std::chrono::seconds(180));
 
-Test hand_over(
+ModeTest hand_over(
     "a counter goes back and forth 500 times",
-    [] {
-        Accelerator acc;
+    [](auto mode) {
+        Accelerator acc(mode);
         uint64_t ball = 0;
         constexpr uint64_t turns = 500;
 
@@ -94,10 +92,10 @@ Test hand_over(
     },
     std::chrono::seconds(120));
 
-Test neighbours(
+ModeTest neighbours(
     "CPU and harts write different words of the same pages at the same time",
-    [] {
-        Accelerator acc;
+    [](auto mode) {
+        Accelerator acc(mode);
         Mapping memory(4 * page_size);
         const uint32_t half = words_per_page / 2;
         std::atomic<bool> done = false;

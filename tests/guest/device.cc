@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -85,6 +87,72 @@ void Mapping::move_to_bigger(size_t bytes)
         throw std::runtime_error(std::string("mremap: ") + std::strerror(errno));
     address_ = moved;
     bytes_ = bytes;
+}
+
+void number_pages(const Mapping &memory, uint64_t first)
+{
+    for (size_t page = 0; page < memory.pages(); page++)
+        *memory.page(page) = first + page;
+}
+
+bool pages_are(const Mapping &memory, uint64_t first)
+{
+    for (size_t page = 0; page < memory.pages(); page++)
+        if (*memory.page(page) != first + page)
+            return false;
+    return true;
+}
+
+void touch_on_device(Accelerator &acc, const Mapping &memory, uint64_t value)
+{
+    for (size_t page = 0; page < memory.pages(); page++)
+        acc.start(acc.queue, "increment", increment_args{memory.page(page), value});
+    acc.queue.wait_idle(patience);
+}
+
+int wait_for(pid_t child)
+{
+    int status = -1;
+
+    EXPECT_EQUAL(waitpid(child, &status, 0), child);
+    return status;
+}
+
+void kill_in_the_middle(int signal, std::chrono::microseconds delay,
+                        const std::function<void(const std::function<void()> &under_way)> &work)
+{
+    int ready[2];
+    char byte;
+
+    EXPECT_EQUAL(pipe(ready), 0);
+    const pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        try {
+            work([&] { EXPECT_EQUAL(write(ready[1], "r", 1), 1); });
+        } catch (const std::exception &error) {
+            harness::note(error.what());
+            fflush(stdout);
+        }
+        _exit(1);
+    }
+    close(ready[1]);
+    const bool up = read(ready[0], &byte, 1) == 1;
+    close(ready[0]);
+    std::this_thread::sleep_for(delay);
+    kill(child, signal);
+    const int status = wait_for(child);
+    EXPECT(up);
+    EXPECT(WIFSIGNALED(status));
+}
+
+void expect_device_works()
+{
+    Accelerator acc;
+    uint64_t word = 0;
+
+    acc.run("atomic_add", gmemu_atomic_add_args{&word, 1, 10}, 100);
+    EXPECT_EQUAL(word, 1000u);
 }
 
 std::optional<uint64_t> read_number(const std::string &path)

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -76,6 +78,20 @@ private:
     void *address_;
     size_t bytes_;
 };
+
+// Pages with a number each, in their first words.
+void number_pages(const Mapping &memory, uint64_t first);
+bool pages_are(const Mapping &memory, uint64_t first);
+// The device adds to the first word of each page; one that migrates has them all then.
+void touch_on_device(Accelerator &acc, const Mapping &memory, uint64_t value);
+
+// How a child ended.
+int wait_for(pid_t child);
+// A child does @work, which calls @under_way when it is. @signal ends it @delay after that.
+void kill_in_the_middle(int signal, std::chrono::microseconds delay,
+                        const std::function<void(const std::function<void()> &under_way)> &work);
+// The device counts as it should.
+void expect_device_works();
 
 // The number in a file of sysfs, debugfs or a module parameter, if it exists.
 std::optional<uint64_t> read_number(const std::string &path);

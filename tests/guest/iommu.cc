@@ -20,23 +20,27 @@ std::string behind_iommu()
     return device;
 }
 
+// Device and CPU, with the same words.
+void take_turns(gmemu_context_mode mode)
+{
+    Accelerator acc(mode);
+    Mapping memory(pages * page_size);
+
+    for (uint64_t round = 1; round <= 5; round++) {
+        acc.run("increment", increment_args{memory.words(), 1}, pages * words_per_page, 8192);
+        for (size_t i = 0; i < pages; i++) {
+            EXPECT_EQUAL(*memory.page(i), 2 * round - 1);
+            ++*memory.page(i);
+        }
+    }
+}
+
 Test works("memory is shared through the IOMMU", [] {
     KernelLog log;
     const uint64_t before = device_pages_of_others();
 
     behind_iommu();
-    {
-        Accelerator acc;
-        Mapping memory(pages * page_size);
-
-        for (uint64_t round = 1; round <= 5; round++) {
-            acc.run("increment", increment_args{memory.words(), 1}, pages * words_per_page, 8192);
-            for (size_t i = 0; i < pages; i++) {
-                EXPECT_EQUAL(*memory.page(i), 2 * round - 1);
-                ++*memory.page(i);
-            }
-        }
-    }
+    take_turns(GMEMU_CONTEXT_MIGRATE);
     expect_pages_in_use(before);
     expect_clean(log);
 });
@@ -45,18 +49,7 @@ Test replicas("a replica of the CPU's page table has the IOMMU's addresses", [] 
     KernelLog log;
 
     behind_iommu();
-    {
-        Accelerator acc(GMEMU_CONTEXT_REPLICATE);
-        Mapping memory(pages * page_size);
-
-        for (uint64_t round = 1; round <= 5; round++) {
-            acc.run("increment", increment_args{memory.words(), 1}, pages * words_per_page, 8192);
-            for (size_t i = 0; i < pages; i++) {
-                EXPECT_EQUAL(*memory.page(i), 2 * round - 1);
-                ++*memory.page(i);
-            }
-        }
-    }
+    take_turns(GMEMU_CONTEXT_REPLICATE);
     expect_clean(log);
 });
 

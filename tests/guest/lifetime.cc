@@ -16,37 +16,18 @@ using harness::Test;
 // A child runs the kernel that never ends, on all harts, over its own memory.
 void run_and_be_killed(unsigned round, int signal)
 {
-    int ready[2];
-    char byte;
+    const std::chrono::microseconds delay(round * 37 % 5000); // at another moment each time
 
-    EXPECT_EQUAL(pipe(ready), 0);
-    const pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        try {
-            Accelerator acc;
-            Mapping memory(256 * page_size);
-            uint64_t running = 0;
+    kill_in_the_middle(signal, delay, [](const auto &under_way) {
+        Accelerator acc;
+        Mapping memory(256 * page_size);
+        uint64_t running = 0;
 
-            acc.start(acc.queue, "churn", churn_args{memory.words(), 256, &running}, acc.device.info().cores);
-            wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; });
-            if (write(ready[1], "r", 1) == 1)
-                pause();
-        } catch (const std::exception &error) {
-            harness::note(error.what());
-            fflush(stdout);
-        }
-        _exit(1);
-    }
-    close(ready[1]);
-    const bool up = read(ready[0], &byte, 1) == 1;
-    close(ready[0]);
-    usleep(round * 37 % 5000); // at another moment each time
-    kill(child, signal);
-    int status = 0;
-    EXPECT_EQUAL(waitpid(child, &status, 0), child);
-    EXPECT(up);
-    EXPECT(WIFSIGNALED(status));
+        acc.start(acc.queue, "churn", churn_args{memory.words(), 256, &running}, acc.device.info().cores);
+        EXPECT(wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; }));
+        under_way();
+        pause();
+    });
 }
 
 Test killed(
@@ -58,11 +39,7 @@ Test killed(
         for (unsigned round = 0; round < 50; round++)
             run_and_be_killed(round, SIGKILL);
         expect_pages_in_use(before);
-        // The device works as before.
-        Accelerator acc;
-        uint64_t word = 0;
-        acc.run("atomic_add", gmemu_atomic_add_args{&word, 1, 10}, 100);
-        EXPECT_EQUAL(word, 1000u);
+        expect_device_works();
         expect_clean(log);
     },
     std::chrono::seconds(300));

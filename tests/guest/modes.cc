@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Contexts that do not migrate: the device has a copy of the CPU's page table, or walks the
-// CPU's own. Data is right whatever the process does to its memory, and stays where the CPU
-// put it.
-#include <fcntl.h>
+// CPU's own. Data is right whatever the process does to its memory (the tests of address_space.cc and
+// coherence.cc, and some more), and stays where the CPU put it.
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,10 +10,9 @@
 #include <fstream>
 #include <functional>
 #include <sstream>
-#include <thread>
 #include <vector>
 
-#include "device.h"
+#include "modes.h"
 
 namespace {
 
@@ -21,43 +20,6 @@ using harness::Test;
 
 constexpr size_t mib = 1 << 20;
 constexpr size_t pages = 64;
-
-struct Mode {
-    const char *name;
-    gmemu_context_mode mode;
-};
-
-constexpr Mode not_migrating[] = {{"replicate", GMEMU_CONTEXT_REPLICATE}, {"share", GMEMU_CONTEXT_SHARE}};
-
-void number_pages(const Mapping &memory, uint64_t first)
-{
-    for (size_t page = 0; page < memory.pages(); page++)
-        *memory.page(page) = first + page;
-}
-
-bool pages_are(const Mapping &memory, uint64_t first)
-{
-    for (size_t page = 0; page < memory.pages(); page++)
-        if (*memory.page(page) != first + page)
-            return false;
-    return true;
-}
-
-// The device adds to the first word of each page.
-void touch_on_device(Accelerator &acc, const Mapping &memory, uint64_t value)
-{
-    for (size_t page = 0; page < memory.pages(); page++)
-        acc.start(acc.queue, "increment", increment_args{memory.page(page), value});
-    acc.queue.wait_idle(patience);
-}
-
-int wait_for(pid_t child)
-{
-    int status = -1;
-
-    waitpid(child, &status, 0);
-    return status;
-}
 
 // The pages of a VMA that a device maps of system memory: from the line of /proc/self/gmem
 // that it begins, "START-END rw-p cpu=.. none=.. dev0=LOCAL/REMOTE".
@@ -98,16 +60,6 @@ struct Alone : Mapping {
     explicit Alone(size_t bytes) : Mapping(bytes, PROT_READ | PROT_WRITE | PROT_EXEC) {}
 };
 
-// A test for each mode.
-struct ModeTest {
-    ModeTest(const char *name, void (*body)(gmemu_context_mode mode),
-             std::chrono::seconds limit = std::chrono::seconds(60))
-    {
-        for (const Mode &mode : not_migrating)
-            Test((std::string(mode.name) + ": " + name).c_str(), [body, mode] { body(mode.mode); }, limit);
-    }
-};
-
 ModeTest both_sides("CPU and device write the same memory in turn, and it stays at home", [](auto mode) {
     Accelerator acc(mode);
     Mapping memory(pages * page_size);
@@ -126,30 +78,6 @@ ModeTest both_sides("CPU and device write the same memory in turn, and it stays 
     EXPECT_EQUAL(after.pages_resident, 0u);
 });
 
-ModeTest at_once(
-    "CPU threads and all harts add to the same words at the same time",
-    [](auto mode) {
-        Accelerator acc(mode);
-        Mapping memory(16 * page_size);
-        constexpr uint32_t device_adds = 2000, cpu_adds = 20000;
-        const uint32_t groups = acc.device.info().cores * 2;
-
-        for (size_t page = 0; page < memory.pages(); page++)
-            acc.start(acc.queue, "atomic_add", gmemu_atomic_add_args{memory.page(page), 1, device_adds},
-                      groups);
-        const auto add = [&] {
-            for (uint32_t n = 0; n < cpu_adds; n++)
-                __atomic_fetch_add(memory.page(n % memory.pages()), 1, __ATOMIC_RELAXED);
-        };
-        std::thread other(add);
-        add();
-        other.join();
-        acc.queue.wait_idle(std::chrono::seconds(120));
-        for (size_t page = 0; page < memory.pages(); page++)
-            EXPECT_EQUAL(*memory.page(page), uint64_t{device_adds} * groups + 2 * cpu_adds / memory.pages());
-    },
-    std::chrono::seconds(180));
-
 ModeTest first_touch("the device touches memory first", [](auto mode) {
     Accelerator acc(mode);
     Mapping memory(2 * mib);
@@ -157,168 +85,6 @@ ModeTest first_touch("the device touches memory first", [](auto mode) {
     touch_on_device(acc, memory, 5);
     for (size_t page = 0; page < memory.pages(); page++)
         EXPECT_EQUAL(*memory.page(page), 5u);
-});
-
-ModeTest kinds("memory of every kind", [](auto mode) {
-    Accelerator acc(mode);
-    static uint64_t in_data = 1, in_bss;
-    uint64_t on_stack = 2;
-    auto *on_heap = static_cast<uint64_t *>(std::malloc(8));
-    auto *big_heap = static_cast<uint64_t *>(std::malloc(4 << 20));
-    Mapping shared(page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
-    Mapping huge(4 * mib);
-    uint64_t *in_huge = huge.page((2 * mib - huge.va() % (2 * mib)) / page_size);
-
-    EXPECT_EQUAL(madvise(huge.address(), huge.bytes(), MADV_HUGEPAGE), 0);
-    *on_heap = 4;
-    big_heap[1000] = 5;
-    *in_huge = 6;
-    for (uint64_t *word : {&in_data, &in_bss, &on_stack, on_heap, big_heap + 1000, shared.words(), in_huge,
-                           in_huge + 500 * words_per_page}) {
-        const uint64_t before = *word;
-        uint64_t seen = 0;
-        acc.run("atomic_at", access_args{word, &seen, 100});
-        EXPECT_EQUAL(seen, before);
-        EXPECT_EQUAL(*word, before + 100);
-    }
-    std::free(on_heap);
-    std::free(big_heap);
-});
-
-ModeTest private_file("a private file mapping: read from the file, writes stay private", [](auto mode) {
-    Accelerator acc(mode);
-    char path[] = "/tmp/gmemu-modes.XXXXXX";
-    const int fd = mkstemp(path);
-    EXPECT(fd >= 0);
-    unlink(path);
-    const std::vector<uint64_t> content(words_per_page, 77);
-    EXPECT_EQUAL(write(fd, content.data(), page_size), static_cast<ssize_t>(page_size));
-    Mapping memory(page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
-    uint64_t seen = 0, in_file = 0;
-
-    acc.run("load_at", access_args{memory.words() + 9, &seen, 0});
-    EXPECT_EQUAL(seen, 77u);
-    acc.run("store_at", access_args{memory.words() + 9, nullptr, 78});
-    EXPECT_EQUAL(memory.words()[9], 78u);
-    EXPECT_EQUAL(pread(fd, &in_file, 8, 72), 8);
-    EXPECT_EQUAL(in_file, 77u);
-    close(fd);
-});
-
-ModeTest unmapped("munmap takes memory away from the device, and what comes after it is new", [](auto mode) {
-    Accelerator acc(mode);
-    Mapping memory(pages * page_size);
-    const uint64_t va = memory.va();
-    uint64_t result = 0;
-
-    for (uint64_t round = 1; round <= 10; round++) {
-        touch_on_device(acc, memory, round);
-        EXPECT_EQUAL(*memory.page(round), round);
-        EXPECT(mmap(memory.address(), memory.bytes(), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory.address());
-    }
-    touch_on_device(acc, memory, 1);
-    memory.unmap();
-    acc.start(acc.queue, "load_at", access_args{reinterpret_cast<uint64_t *>(va), &result, 0});
-    const gmemu_queue_error error = failure_of(acc.queue);
-    EXPECT_EQUAL(error.reason, uint32_t{GMEMU_REASON_UNMAPPED});
-    EXPECT_EQUAL(error.va, va);
-});
-
-ModeTest unmapped_under_kernel(
-    "munmap under a running kernel stops it with an error, every time",
-    [](auto mode) {
-        for (unsigned round = 0; round < 10; round++) {
-            Accelerator acc(mode);
-            Mapping memory(16 * page_size);
-            uint64_t running = 0;
-
-            acc.start(acc.queue, "churn", churn_args{memory.words(), 16, &running}, acc.device.info().cores);
-            EXPECT(wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; }));
-            memory.unmap();
-            const gmemu_queue_error error = failure_of(acc.queue);
-            EXPECT_EQUAL(error.code, uint32_t{GMEMU_QERR_MEMORY_FAULT});
-            EXPECT_EQUAL(error.reason, uint32_t{GMEMU_REASON_UNMAPPED});
-        }
-    },
-    std::chrono::seconds(120));
-
-ModeTest protection("mprotect is obeyed at once, both ways", [](auto mode) {
-    Accelerator acc(mode);
-    Mapping memory(pages * page_size);
-
-    number_pages(memory, 100);
-    touch_on_device(acc, memory, 1000);
-    memory.protect(PROT_READ);
-    {
-        gmemu::Queue queue(acc.context);
-        acc.start(queue, "store_at", access_args{memory.page(3), nullptr, 1});
-        const gmemu_queue_error error = failure_of(queue);
-        EXPECT_EQUAL(error.reason, uint32_t{GMEMU_REASON_PERM});
-        EXPECT_EQUAL(error.va, memory.va() + 3 * page_size);
-    }
-    memory.protect(PROT_NONE);
-    {
-        gmemu::Queue queue(acc.context);
-        uint64_t result = 0;
-        acc.start(queue, "load_at", access_args{memory.page(4), &result, 0});
-        EXPECT_EQUAL(failure_of(queue).reason, uint32_t{GMEMU_REASON_PERM});
-    }
-    memory.protect(PROT_READ | PROT_WRITE);
-    touch_on_device(acc, memory, 10000);
-    EXPECT(pages_are(memory, 11100));
-});
-
-ModeTest contents("contents change under a running kernel without harm", [](auto mode) {
-    Accelerator acc(mode);
-    Mapping memory(16 * page_size);
-    uint64_t running = 0;
-
-    acc.start(acc.queue, "churn", churn_args{memory.words(), 16, &running}, 2);
-    EXPECT(wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) == 2; }));
-    for (unsigned round = 0; round < 100; round++) {
-        EXPECT_EQUAL(madvise(memory.page(round % 16), page_size, MADV_DONTNEED), 0);
-        EXPECT(wait_until([&] { return __atomic_load_n(memory.page(round % 16), __ATOMIC_RELAXED) > 0; }));
-    }
-    EXPECT_EQUAL(acc.queue.error().code, 0u);
-});
-
-ModeTest moved("mremap moves memory", [](auto mode) {
-    Accelerator acc(mode);
-    Mapping memory(pages * page_size);
-    const uint64_t old_va = memory.va();
-    uint64_t result = 0;
-
-    number_pages(memory, 100);
-    touch_on_device(acc, memory, 1000);
-    memory.move_to_bigger(2 * pages * page_size);
-    EXPECT(memory.va() != old_va);
-    touch_on_device(acc, memory, 10000);
-    for (size_t page = 0; page < pages; page++)
-        EXPECT_EQUAL(*memory.page(page), 11100 + page);
-    acc.start(acc.queue, "load_at", access_args{reinterpret_cast<uint64_t *>(old_va), &result, 0});
-    EXPECT_EQUAL(failure_of(acc.queue).va, old_va);
-});
-
-ModeTest forked("after fork the device writes to the parent's copy only", [](auto mode) {
-    Accelerator acc(mode);
-    Mapping memory(pages * page_size);
-    int go[2];
-    char byte;
-
-    EXPECT_EQUAL(pipe(go), 0);
-    number_pages(memory, 100);
-    touch_on_device(acc, memory, 1000);
-    const pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        const bool told = read(go[0], &byte, 1) == 1;
-        _exit(told && pages_are(memory, 1100) ? 0 : 1);
-    }
-    touch_on_device(acc, memory, 10000);
-    EXPECT_EQUAL(write(go[1], "g", 1), 1);
-    EXPECT_EQUAL(wait_for(child), 0);
-    EXPECT(pages_are(memory, 11100));
 });
 
 ModeTest forked_under_kernel(
@@ -359,32 +125,19 @@ ModeTest killed(
     [](auto mode) {
         const uint64_t before = device_pages_in_use();
 
-        for (unsigned round = 0; round < 10; round++) {
-            Mapping ready(page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
-            const pid_t child = fork();
+        for (unsigned round = 0; round < 10; round++)
+            kill_in_the_middle(SIGKILL, {}, [mode](const auto &under_way) {
+                Accelerator acc(mode);
+                Mapping memory(64 * page_size);
+                uint64_t running = 0;
 
-            EXPECT(child >= 0);
-            if (child == 0) {
-                try {
-                    Accelerator acc(mode);
-                    Mapping memory(64 * page_size);
-                    acc.start(acc.queue, "churn", churn_args{memory.words(), 64, ready.words()}, 4);
-                    pause();
-                } catch (const std::exception &error) {
-                    harness::note(error.what());
-                }
-                _exit(1);
-            }
-            EXPECT(wait_until([&] { return __atomic_load_n(ready.words(), __ATOMIC_ACQUIRE) > 0; }));
-            kill(child, SIGKILL);
-            EXPECT(WIFSIGNALED(wait_for(child)));
-        }
+                acc.start(acc.queue, "churn", churn_args{memory.words(), 64, &running}, 4);
+                EXPECT(wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; }));
+                under_way();
+                pause();
+            });
         expect_pages_in_use(before);
-        // And the device works for others.
-        Accelerator acc(mode);
-        uint64_t word = 0;
-        acc.run("store_at", access_args{&word, nullptr, 3});
-        EXPECT_EQUAL(word, 3u);
+        expect_device_works();
     },
     std::chrono::seconds(120));
 
@@ -576,3 +329,11 @@ Test refused("a mode that does not exist is refused", [] {
 });
 
 } // namespace
+
+std::span<const Mode> tested_modes()
+{
+    static constexpr Mode modes[] = {{"replicate: ", GMEMU_CONTEXT_REPLICATE},
+                                     {"share: ", GMEMU_CONTEXT_SHARE}};
+
+    return modes;
+}

@@ -136,42 +136,23 @@ Test four_times(
 // A child whose harts and CPU are all over four times the device's memory, without end.
 void run_and_be_killed(unsigned round)
 {
-    int ready[2];
-    char byte;
+    const std::chrono::microseconds delay(round * 20011 % 50000); // at another moment each time
 
-    EXPECT_EQUAL(pipe(ready), 0);
-    const pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        try {
-            Accelerator acc;
-            Mapping memory(pages_of_four_devices(acc) * page_size);
-            const uint64_t evicted_before = evicted_pages();
-            uint64_t running = 0;
+    kill_in_the_middle(SIGKILL, delay, [](const auto &under_way) {
+        Accelerator acc;
+        Mapping memory(pages_of_four_devices(acc) * page_size);
+        const uint64_t evicted_before = evicted_pages();
+        uint64_t running = 0;
 
-            mark_pages(memory);
-            acc.start(acc.queue, "churn", churn_args{memory.words(), memory.pages(), &running},
-                      acc.device.info().cores);
-            // Its memory is full, and more is wanted.
-            EXPECT(wait_until([&] { return evicted_pages() > evicted_before; }, long_patience));
-            if (write(ready[1], "r", 1) == 1)
-                for (;;)
-                    visit_by_cpu(memory, 1);
-        } catch (const std::exception &error) {
-            harness::note(error.what());
-            fflush(stdout);
-        }
-        _exit(1);
-    }
-    close(ready[1]);
-    const bool up = read(ready[0], &byte, 1) == 1;
-    close(ready[0]);
-    usleep(round * 20011 % 50000); // at another moment each time
-    kill(child, SIGKILL);
-    int status = 0;
-    EXPECT_EQUAL(waitpid(child, &status, 0), child);
-    EXPECT(up);
-    EXPECT(WIFSIGNALED(status));
+        mark_pages(memory);
+        acc.start(acc.queue, "churn", churn_args{memory.words(), memory.pages(), &running},
+                  acc.device.info().cores);
+        // Its memory is full, and more is wanted.
+        EXPECT(wait_until([&] { return evicted_pages() > evicted_before; }, long_patience));
+        under_way();
+        for (;;)
+            visit_by_cpu(memory, 1);
+    });
 }
 
 Test killed(
@@ -187,11 +168,7 @@ Test killed(
         for (unsigned round = 0; round < 8; round++)
             run_and_be_killed(round);
         expect_pages_in_use(before);
-        // The device works as before.
-        Accelerator acc;
-        uint64_t word = 0;
-        acc.run("atomic_add", gmemu_atomic_add_args{&word, 1, 10}, 100);
-        EXPECT_EQUAL(word, 1000u);
+        expect_device_works();
         expect_clean(log);
     },
     long_patience);
