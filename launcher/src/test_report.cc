@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "test_report.h"
 
+#include "markup.h"
 #include "posix.h"
 
 #include <algorithm>
@@ -136,24 +137,6 @@ std::string results_json(const std::vector<TestResult> &results)
     return report.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
-static std::string xml_escaped(std::string_view text)
-{
-    std::string result;
-
-    for (const char c : text) {
-        switch (c) {
-        case '&': result += "&amp;"; break;
-        case '<': result += "&lt;"; break;
-        case '>': result += "&gt;"; break;
-        case '"': result += "&quot;"; break;
-        default:
-            /* XML has no way to write the other control characters. */
-            result += static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t' ? '?' : c;
-        }
-    }
-    return result;
-}
-
 std::string junit_xml(const std::vector<TestResult> &results)
 {
     std::string cases;
@@ -166,18 +149,18 @@ std::string junit_xml(const std::vector<TestResult> &results)
         seconds += result.seconds;
         cases +=
             fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\"",
-                        xml_escaped(result.name.substr(0, slash)),
-                        xml_escaped(slash == result.name.npos ? result.name : result.name.substr(slash + 1)),
+                        markup_escaped(result.name.substr(0, slash)),
+                        markup_escaped(slash == result.name.npos ? result.name : result.name.substr(slash + 1)),
                         result.seconds);
         if (result.verdict == Verdict::passed) {
             cases += "/>\n";
         } else if (result.verdict == Verdict::skipped) {
             skipped++;
-            cases += fmt::format("><skipped message=\"{}\"/></testcase>\n", xml_escaped(result.detail));
+            cases += fmt::format("><skipped message=\"{}\"/></testcase>\n", markup_escaped(result.detail));
         } else {
             failed++;
             cases += fmt::format("><failure message=\"{}\">{}</failure></testcase>\n",
-                                 xml_escaped(result.detail), xml_escaped(result.log));
+                                 markup_escaped(result.detail), markup_escaped(result.log));
         }
     }
     return fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"gmemu\" tests=\"{}\" "

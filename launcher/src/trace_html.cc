@@ -5,6 +5,8 @@
  */
 #include "trace_html.h"
 
+#include "markup.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -67,13 +69,13 @@ std::string rectangle(const char *kind, double x, double y, double width, double
 {
     return fmt::format("<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" "
                        "opacity=\"{:.2f}\"><title>{}</title></rect>\n",
-                       kind, x, y, width, height, opacity, html_escaped(tip));
+                       kind, x, y, width, height, opacity, markup_escaped(tip));
 }
 
 std::string text_at(double x, double y, const std::string &text, const char *anchor = "start")
 {
     return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", x, y, anchor,
-                       html_escaped(text));
+                       markup_escaped(text));
 }
 
 std::string picture(const std::string &id, double height, const std::string &content)
@@ -276,22 +278,6 @@ std::string section(const std::string &heading, const std::string &picture, cons
 
 } // namespace
 
-std::string html_escaped(const std::string &text)
-{
-    std::string result;
-
-    for (const char c : text) {
-        switch (c) {
-        case '&': result += "&amp;"; break;
-        case '<': result += "&lt;"; break;
-        case '>': result += "&gt;"; break;
-        case '"': result += "&quot;"; break;
-        default: result += c;
-        }
-    }
-    return result;
-}
-
 std::string trace_html(const TraceFile &trace, const std::string &title)
 {
     const TraceSummary summary = summarize(trace);
@@ -299,7 +285,7 @@ std::string trace_html(const TraceFile &trace, const std::string &title)
     std::string page =
         fmt::format("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                     "<title>gmemu: {0}</title>\n<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n",
-                    html_escaped(title), kStyle);
+                    markup_escaped(title), kStyle);
 
     page += section("Harts and copy engine", occupancy(trace, summary, columns),
                     "The darker, the more of the time. Blue: at work. Red: an access waits for a replay.");
@@ -312,7 +298,7 @@ std::string trace_html(const TraceFile &trace, const std::string &title)
     if (!summary.copies.empty())
         page += section("Pages moved", traffic(trace, columns),
                         "What the copy engine moved, the darker the more, each direction for itself.");
-    page += "<h2>In numbers</h2>\n<pre>" + html_escaped(trace_text(summary)) + "</pre>\n</body>\n</html>\n";
+    page += "<h2>In numbers</h2>\n<pre>" + markup_escaped(trace_text(summary)) + "</pre>\n</body>\n</html>\n";
     return page;
 }
 

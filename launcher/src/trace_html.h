@@ -11,7 +11,4 @@ namespace gmemu {
 /* @title: what ran. */
 std::string trace_html(const TraceFile &trace, const std::string &title);
 
-/* Text that stands for itself in HTML. */
-std::string html_escaped(const std::string &text);
-
 } // namespace gmemu
