@@ -281,6 +281,15 @@ bool Machine::wait_for(const std::function<bool()> &condition, std::chrono::mill
     return true;
 }
 
+rv::Code spin()
+{
+    rv::Code c;
+    const size_t loop = c.here();
+    c.ld(rv::t0, rv::a0, 0);
+    c.j(loop);
+    return c;
+}
+
 rv::Code count_atomically(uint64_t times)
 {
     rv::Code c;

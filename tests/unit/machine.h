@@ -109,3 +109,5 @@ private:
 
 // a0: two counters, 64 bytes apart. Adds 1 to both @times times: with amoadd, and with LR/SC.
 rv::Code count_atomically(uint64_t times);
+// Loads from a0, for ever.
+rv::Code spin();

@@ -15,15 +15,6 @@ constexpr uint64_t kData = 0x7f0000000000;
 constexpr gmemu::AuditTimes kFast{
     .period_ns = 5'000'000, .stale_ns = 150'000'000, .remapped_ns = 100'000'000, .lost_replay_ns = 200'000'000};
 
-rv::Code spin()
-{
-    rv::Code c;
-    const size_t loop = c.here();
-    c.ld(rv::t0, rv::a0, 0);
-    c.j(loop);
-    return c;
-}
-
 struct Spinning {
     explicit Spinning(Machine &m)
     {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "abi_core.h"
 #include "client.h"
 #include "copier.h"
 #include "injector.h"
@@ -83,16 +84,11 @@ TEST_CASE("a wrong spec of faults is refused, and says why", "[inject]")
     CHECK(problem("slow-link:mbps=1+slow-link:mbps=2") == "inject: slow-link can be given once");
 
     // The device is not made.
-    gmemu_config config{};
-    config.cores = 1;
-    config.dram_size = 4ull << 20;
-    config.replayable = 1;
+    gmemu_config config = small_config();
     config.inject = "bogus";
-    FakeHost host(1 << 20);
-    const gmemu_host_ops ops = host.ops();
-    const char *error = nullptr;
-    CHECK(gmemu_core_create(&config, &ops, &host, &error) == nullptr);
-    CHECK(std::string(error).starts_with("inject: 'bogus' is no fault"));
+    const AbiCore core(config);
+    REQUIRE(core.get() == nullptr);
+    CHECK(std::string(core.error()).starts_with("inject: 'bogus' is no fault"));
 }
 
 TEST_CASE("inject: a DMA error of the copy engine is counted by the fence and reported", "[inject]")

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "abi_core.h"
 #include "copier.h"
 #include "machine.h"
 #include "x86_pte.h"
@@ -51,16 +52,6 @@ json with(const json &list, const char *key, const json &value)
             return item;
     FAIL("nothing in " << list.dump(1).substr(0, 2000) << " with " << key << " = " << value.dump());
     return {};
-}
-
-// Loads from a0, for ever.
-rv::Code spin()
-{
-    rv::Code c;
-    const size_t loop = c.here();
-    c.ld(rv::t0, rv::a0, 0);
-    c.j(loop);
-    return c;
 }
 
 }  // namespace
@@ -395,14 +386,8 @@ TEST_CASE("questions do not disturb harts that run, fault and are reset", "[insp
 
 TEST_CASE("questions through the C ABI", "[inspector]")
 {
-    FakeHost host(1 << 20);
-    gmemu_config config{};
-    config.cores = 1;
-    config.dram_size = 4 << 20;
-    config.replayable = 1;
-    const gmemu_host_ops ops = host.ops();
-    const char *error = nullptr;
-    gmemu_core *core = gmemu_core_create(&config, &ops, &host, &error);
+    const AbiCore abi;
+    gmemu_core *const core = abi.get();
     REQUIRE(core);
     for (const gmemu_query what : kAll) {
         char *text = gmemu_core_query(core, what);
@@ -412,5 +397,4 @@ TEST_CASE("questions through the C ABI", "[inspector]")
     }
     CHECK(gmemu_core_query(core, static_cast<gmemu_query>(99)) == nullptr);
     gmemu_core_free_text(nullptr);
-    gmemu_core_destroy(core);
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "abi_core.h"
 #include "firmware_image.h"
 #include "guest_copy.h"
 #include "machine.h"
@@ -371,14 +372,9 @@ TEST_CASE("a stream with any wrong byte is refused or harmless", "[.long][save][
 
 TEST_CASE("the C interface saves, loads and reports", "[save][abi]")
 {
-    FakeHost host(1 << 20);
-    gmemu_config config{};
-    config.cores = 1;
-    config.dram_size = 4 << 20;
-    config.replayable = 1;
-    const gmemu_host_ops ops = host.ops();
+    const AbiCore abi;
+    gmemu_core *const core = abi.get();
     const char *error = nullptr;
-    gmemu_core *core = gmemu_core_create(&config, &ops, &host, &error);
     REQUIRE(core);
     size_t size = 0;
     CHECK(gmemu_core_save(core, &size, &error) == nullptr);
@@ -391,5 +387,4 @@ TEST_CASE("the C interface saves, loads and reports", "[save][abi]")
     CHECK(std::string(error).find("cut off") != std::string::npos);
     CHECK(!gmemu_core_load(core, nullptr, 0, nullptr));
     gmemu_core_free_state(state);
-    gmemu_core_destroy(core);
 }

@@ -21,6 +21,7 @@
 #include <sstream>
 #include <thread>
 
+#include "abi_core.h"
 #include "copier.h"
 #include "machine.h"
 #include "trace_file.h"
@@ -86,19 +87,22 @@ rv::Code load_pages()
 
 std::string refusal(const std::string &path)
 {
-    FakeHost host(1 << 20);
-    gmemu_config config{};
-    config.cores = 1;
-    config.dram_size = 4 << 20;
-    config.replayable = 1;
+    gmemu_config config = small_config();
     config.trace = path.c_str();
-    const gmemu_host_ops ops = host.ops();
-    const char *error = nullptr;
-    gmemu_core *core = gmemu_core_create(&config, &ops, &host, &error);
-    if (!core)
-        return error;
-    gmemu_core_destroy(core);
-    return "";
+    const AbiCore core(config);
+    return core.get() ? "" : core.error();
+}
+
+// The first @harts fault, each on a page of its own.
+void stall_each(Machine &m, uint32_t harts)
+{
+    m.create_context(1);
+    m.load_code(1, kCode, load_pages());
+    for (uint32_t hart = 0; hart < harts; hart++) {
+        m.set_pte(1, kVa + hart * kPage, 0);
+        m.start(hart, 1, kCode, kVa + hart * kPage, 1);
+        m.wait_state(hart, GMEMU_HART_STALLED);
+    }
 }
 
 std::vector<TraceSpan> named(const std::vector<TraceSpan> &spans, const std::string &name)
@@ -179,13 +183,9 @@ TEST_CASE("what is cancelled, killed or reset has its end in the trace", "[trace
     const TracePath path;
     {
         Machine m({.cores = 4, .trace = path.str()});
-        m.create_context(1);
-        m.load_code(1, kCode, load_pages());
-        for (uint32_t hart = 0; hart < 4; hart++) {
-            m.set_pte(1, kVa + hart * kPage, 0);
-            m.start(hart, 1, kCode, kVa + hart * kPage, 1);
+        stall_each(m, 4);
+        for (uint32_t hart = 0; hart < 4; hart++)
             m.fault();
-        }
         m.cancel_va(1, kVa, GMEMU_REASON_UNMAPPED);
         CHECK(m.halted(0) == GMEMU_HCAUSE_FAULT);
         m.hart_write(1, GMEMU_H_CTRL, GMEMU_H_KILL);
@@ -262,13 +262,7 @@ TEST_CASE("a fault that finds the ring full is dropped, and found again after th
     const TracePath path;
     {
         Machine m({.cores = 3, .ring_log2 = 1, .trace = path.str()});
-        m.create_context(1);
-        m.load_code(1, kCode, load_pages());
-        for (uint32_t hart = 0; hart < 3; hart++) {
-            m.set_pte(1, kVa + hart * kPage, 0);
-            m.start(hart, 1, kCode, kVa + hart * kPage, 1);
-            m.wait_state(hart, GMEMU_HART_STALLED);
-        }
+        stall_each(m, 3);
         REQUIRE(Machine::wait_for([&] { return m.fault_reg(0, GMEMU_FAULT_DROPPED) == 2; }));
         m.fault();
         for (uint32_t hart = 0; hart < 3; hart++)
@@ -292,13 +286,7 @@ TEST_CASE("one interrupt tells of all entries that can be read", "[trace]")
     const TracePath path;
     {
         Machine m({.cores = 4, .trace = path.str()});
-        m.create_context(1);
-        m.load_code(1, kCode, load_pages());
-        for (uint32_t hart = 0; hart < 4; hart++) {
-            m.set_pte(1, kVa + hart * kPage, 0);
-            m.start(hart, 1, kCode, kVa + hart * kPage, 1);
-            m.wait_state(hart, GMEMU_HART_STALLED);
-        }
+        stall_each(m, 4);
         CHECK(m.host.interrupts(GMEMU_VEC_FAULT) == 1);
         m.fault();  // GET arms it again
         CHECK(m.host.interrupts(GMEMU_VEC_FAULT) == 2);
