@@ -11,7 +11,7 @@
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
-BUILD=${GMEMU_BUILD:-$GMEMU_ROOT/build}
+. "$here/other_driver.sh"
 PAGE=$GMEMU_ROOT/docs/tutorial.md
 WORK=$BUILD/tutorial
 # What the page promises, of sections that have to do with memory, and of all.
@@ -40,26 +40,17 @@ check_length() {
 		die "docs/tutorial.md promises less than $MEMORY_LINES lines for memory management and $ALL_LINES in all"
 }
 
-# A checkout with this driver in place of the other, for kernel.sh.
 build() {
 	local root=$WORK/root driver=$WORK/root/guest-driver/kernel
-	[[ -x $BUILD/launcher/gmemu ]] || die "build gmemu first: ./gmemu doctor"
-	mkdir -p "$driver" "$root/qemu-device" "$WORK/build"
-	rsync -a --delete "$GMEMU_ROOT/scripts" "$GMEMU_ROOT/guest-kernel-patches" "$root/"
-	rsync -a --delete "$GMEMU_ROOT/qemu-device/include" "$root/qemu-device/"
+	other_driver_sources "$root"
 	rsync -a --delete "$GMEMU_ROOT/guest-driver/kernel/uapi" "$driver/"
 	grep -e '^#' -e '^ccflags' "$GMEMU_ROOT/guest-driver/kernel/Kbuild" >"$driver/Kbuild"
 	echo 'obj-m += gmemu.o' >>"$driver/Kbuild"
 	code >"$driver/gmemu.c"
-	# A build directory like the other, but for the driver.
-	rm -rf "$WORK/build"/{firmware,guest-driver,launcher,qemu-device}
-	cp -rs "$BUILD"/{firmware,guest-driver,launcher,qemu-device} "$WORK/build/"
-	rm -rf "$WORK/build/guest-driver/kernel"/gmemu*
-	"$root/scripts/kernel.sh" module base "$WORK/gmemu.ko"
-	cp "$WORK/gmemu.ko" "$WORK/build/guest-driver/kernel/gmemu.ko"
+	other_driver_build "$root" "$WORK"
 }
 
-run() { GMEMU_ROOT=$GMEMU_ROOT GMEMU_BUILD=$WORK/build "$BUILD/launcher/gmemu" run "$@"; }
+run() { other_driver_run "$WORK" "$@"; }
 
 check() {
 	local name out bad=0
