@@ -121,6 +121,15 @@ extend() {
 	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
 
+# amend PATCH FILE: QEMU's own FILE with the patch applied; touched only when that changes it.
+amend() {
+	[[ -f $2.orig ]] || cp "$2" "$2.orig"
+	cp "$2.orig" "$2.new"
+	patch --batch --forward -s --no-backup-if-mismatch "$2.new" "$1" ||
+		die "$1 does not apply to QEMU $(<"$SRC/.gmemu-version")"
+	if cmp -s "$2.new" "$2"; then rm "$2.new"; else mv "$2.new" "$2"; fi
+}
+
 # The device becomes a part of hw/misc, with trace events of its own: three files go there, copied when they
 # differ (ninja rebuilds by time stamps, and the next copy may be of another
 # checkout), and the core comes as the library meson has built.
@@ -143,6 +152,8 @@ plant() {
 		system_ss.add(when: 'CONFIG_GMEMU', if_true: [files('gmemu/gmemu-pci.c'), gmemu_core])
 	END
 	extend "$misc/trace-events" <"$GLUE/qemu/trace-events"
+	amend "$GLUE/qemu/patches/0001-intel_iommu-report-faults-of-DMA-without-the-BQL.patch" \
+		"$SRC/hw/i386/intel_iommu.c"
 	# The few devices of a machine without default devices.
 	touch "$SRC/configs/devices/x86_64-softmmu/gmemu.mak.orig"
 	extend "$SRC/configs/devices/x86_64-softmmu/gmemu.mak" <<-'END'
@@ -181,7 +192,7 @@ configure_stamp() {
 # All that decides what the finished program is.
 built_stamp() {
 	hash_words "$(configure_stamp "$1")" "$(declare -f plant)" \
-		"$(hash_of "$2" "$GLUE/qemu/gmemu-pci.c" "$GLUE/qemu/trace-events" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
+		"$(hash_of "$2" "$GLUE/qemu/gmemu-pci.c" "$GLUE/qemu/patches" "$GLUE/qemu/trace-events" "$GLUE/core/gmemu_core.h" "$GLUE/include/gmemu_regs.h")"
 }
 
 built_fresh() {

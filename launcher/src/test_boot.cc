@@ -27,15 +27,14 @@ Boot boot_guest(const TestOptions &test_options, const BootRequest &request)
     const TempDir temp;
     const auto start = std::chrono::steady_clock::now();
     const auto console = temp.path() / "console", device = temp.path() / "device";
-    /* Not where the test itself says which kernel. */
-    const bool debug =
-        test_options.debug_kernel &&
-        std::none_of(request.options.begin(), request.options.end(),
-                     [](const std::string &word) { return word == "--debug-kernel" || word == "--kernel"; });
+    const auto says = [&request](const char *option) {
+        return std::find(request.options.begin(), request.options.end(), option) != request.options.end();
+    };
+    /* Not where the test itself says which. */
+    const bool debug = test_options.debug_kernel && !says("--debug-kernel") && !says("--kernel");
     const int timeout = request.timeout_s * (debug ? kDebugFactor : 1);
     std::vector<std::string> args = {self_path(),     "run",
                                      "--timeout",     std::to_string(timeout),
-                                     "--qemu",        test_options.qemu,
                                      "--dmesg",       console.string(),
                                      "--qemu-log",    device.string(),
                                      "--no-artifacts"};
@@ -44,6 +43,8 @@ Boot boot_guest(const TestOptions &test_options, const BootRequest &request)
 
     if (debug)
         args.push_back("--debug-kernel");
+    if (!says("--qemu"))
+        args.insert(args.end(), {"--qemu", test_options.qemu});
     args.insert(args.end(), request.options.begin(), request.options.end());
     args.push_back("--");
     args.insert(args.end(), request.program.begin(), request.program.end());

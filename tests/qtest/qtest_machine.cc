@@ -21,7 +21,7 @@ namespace gmemu::qtest {
 
 namespace {
 
-constexpr unsigned kDevice = 4; /* its slot on bus 0 */
+constexpr unsigned kDevice = Machine::kDevfn >> 3;
 constexpr uint16_t kConfigAddress = 0xcf8, kConfigData = 0xcfc;
 constexpr unsigned kCommand = 0x04, kBars = 0x10, kCapabilities = 0x34;
 constexpr uint16_t kCommandMemory = 2, kCommandMaster = 4;

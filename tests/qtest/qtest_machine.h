@@ -65,6 +65,7 @@ public:
     /* A QMP command, as JSON; its answer. */
     std::string qmp(const std::string &command);
 
+    static constexpr unsigned kDevfn = 4 << 3; /* where it is on bus 0 */
     static constexpr uint64_t kBar0 = 0xe0000000;
     static constexpr uint64_t kBar2 = 0xd0000000;
     static constexpr uint64_t kBar4 = 0xe0400000;
