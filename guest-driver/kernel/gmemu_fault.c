@@ -367,7 +367,7 @@ irqreturn_t gmemu_fault_thread(int irq, void *data)
  * gmemu_fault_drain_nonreplayable - report what is in the other ring
  * @gdev: The device.
  *
- * No engine of today's device writes to it.
+ * Faults of all engines are replayable, see gmemu_identify(): it stays empty.
  */
 void gmemu_fault_drain_nonreplayable(struct gmemu_device *gdev)
 {

@@ -34,6 +34,13 @@ struct visit_args { /* visit: add 1 to a word of each page, from page `first` on
     uint64_t word;
 };
 
+struct hint_args { /* hint: prefetch pages[i] for i below n, for writing if `write`; then *done = 1 */
+    uint64_t **pages;
+    uint64_t n;
+    uint64_t write;
+    uint64_t *done;
+};
+
 struct code_args { /* abort_with, illegal, breakpoint, misaligned_atomic */
     uint64_t code;
 };

@@ -45,6 +45,17 @@ GMEMU_KERNEL(visit, const struct visit_args)
         gmemu_atomic_add_relaxed(&args->data[(args->first + i) % args->pages * 512 + args->word], 1);
 }
 
+GMEMU_KERNEL(hint, const struct hint_args)
+{
+    for (uint64_t i = 0; i < args->n; i++) {
+        if (args->write)
+            __builtin_prefetch(args->pages[i], 1);
+        else
+            __builtin_prefetch(args->pages[i], 0);
+    }
+    gmemu_atomic_store(args->done, 1);
+}
+
 GMEMU_KERNEL(abort_with, const struct code_args) { gmemu_abort(args->code); }
 
 GMEMU_KERNEL(illegal, const struct code_args) { __asm__ volatile(".4byte 0"); }

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 namespace fs = std::filesystem;
@@ -198,6 +199,32 @@ std::string device_directory()
 }
 
 void reset_device() { write_text(device_directory() + "/reset", "1"); }
+
+Residency residency_of(const Mapping &memory)
+{
+    std::ifstream in("/proc/self/gmem");
+    Residency found;
+
+    for (std::string line; std::getline(in, line);) {
+        char *rest = nullptr;
+        const uint64_t start = std::strtoull(line.c_str(), &rest, 16);
+        const uint64_t end = *rest == '-' ? std::strtoull(rest + 1, nullptr, 16) : 0;
+
+        if (line[0] == ' ' || start > memory.va() || end < memory.va() + memory.bytes())
+            continue;
+        std::istringstream words(line);
+        for (std::string word; words >> word;) {
+            const size_t value = word.find('=') + 1, slash = word.find('/');
+            if (word.starts_with("cpu="))
+                found.cpu = std::strtoull(&word[value], nullptr, 10);
+            if (word.starts_with("dev") && slash != word.npos) {
+                found.local += std::strtoull(&word[value], nullptr, 10);
+                found.remote += std::strtoull(&word[slash + 1], nullptr, 10);
+            }
+        }
+    }
+    return found;
+}
 
 uint64_t device_pages_in_use()
 {

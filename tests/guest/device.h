@@ -85,6 +85,18 @@ bool pages_are(const Mapping &memory, uint64_t first);
 // The device adds to the first word of each page; one that migrates has them all then.
 void touch_on_device(Accelerator &acc, const Mapping &memory, uint64_t value);
 
+// A mapping that no other VMA merges with, so that /proc/self/gmem counts it alone.
+struct Alone : Mapping {
+    explicit Alone(size_t bytes) : Mapping(bytes, PROT_READ | PROT_WRITE | PROT_EXEC) {}
+};
+
+// Where the pages of a VMA are, and which of them a device maps: from the line of /proc/self/gmem
+// that it begins, "START-END rw-p cpu=.. none=.. dev0=LOCAL/REMOTE".
+struct Residency {
+    size_t cpu = 0, local = 0, remote = 0;
+};
+Residency residency_of(const Mapping &memory);
+
 // How a child ended.
 int wait_for(pid_t child);
 // A child does @work, which calls @under_way when it is. @signal ends it @delay after that.

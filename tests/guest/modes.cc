@@ -6,10 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <functional>
-#include <sstream>
 #include <vector>
 
 #include "modes.h"
@@ -21,44 +18,7 @@ using harness::Test;
 constexpr size_t mib = 1 << 20;
 constexpr size_t pages = 64;
 
-// The pages of a VMA that a device maps of system memory: from the line of /proc/self/gmem
-// that it begins, "START-END rw-p cpu=.. none=.. dev0=LOCAL/REMOTE".
-struct Residency {
-    size_t cpu = 0, local = 0, remote = 0;
-};
-
-Residency residency_of(const Mapping &memory)
-{
-    std::ifstream in("/proc/self/gmem");
-    Residency found;
-
-    for (std::string line; std::getline(in, line);) {
-        char *rest = nullptr;
-        const uint64_t start = std::strtoull(line.c_str(), &rest, 16);
-        const uint64_t end = *rest == '-' ? std::strtoull(rest + 1, nullptr, 16) : 0;
-
-        if (line[0] == ' ' || start > memory.va() || end < memory.va() + memory.bytes())
-            continue;
-        std::istringstream words(line);
-        for (std::string word; words >> word;) {
-            const size_t value = word.find('=') + 1, slash = word.find('/');
-            if (word.starts_with("cpu="))
-                found.cpu = std::strtoull(&word[value], nullptr, 10);
-            if (word.starts_with("dev") && slash != word.npos) {
-                found.local += std::strtoull(&word[value], nullptr, 10);
-                found.remote += std::strtoull(&word[slash + 1], nullptr, 10);
-            }
-        }
-    }
-    return found;
-}
-
 uint64_t faults_of(Accelerator &acc) { return acc.device.stats().faults; }
-
-// A mapping that no other VMA merges with, so that /proc/self/gmem counts it alone.
-struct Alone : Mapping {
-    explicit Alone(size_t bytes) : Mapping(bytes, PROT_READ | PROT_WRITE | PROT_EXEC) {}
-};
 
 ModeTest both_sides("CPU and device write the same memory in turn, and it stays at home", [](auto mode) {
     Accelerator acc(mode);
