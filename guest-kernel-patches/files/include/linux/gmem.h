@@ -641,6 +641,11 @@ int gm_dev_fault(struct mm_struct *mm, unsigned long addr, struct gm_dev *dev,
 int gm_dev_fault_batch(struct gm_context *ctx, struct gm_fault_req *reqs,
 		       unsigned int nr);
 vm_fault_t gm_host_fault_locked(struct vm_fault *vmf, unsigned int order);
+int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
+			unsigned long end);
+unsigned long gm_context_evict(struct gm_context *ctx, unsigned long start,
+			       unsigned long end);
+int gm_context_exclusive(struct gm_context *ctx, unsigned long addr);
 
 /* GMEM address space KPI */
 int gm_as_create(unsigned long begin, unsigned long end, struct gm_as **new_as);
@@ -745,6 +750,25 @@ static inline vm_fault_t gm_host_fault_locked(struct vm_fault *vmf,
 					      unsigned int order)
 {
 	return VM_FAULT_SIGBUS;
+}
+
+static inline int gm_context_prefetch(struct gm_context *ctx,
+				      unsigned long start, unsigned long end)
+{
+	return GM_RET_DISABLED;
+}
+
+static inline unsigned long gm_context_evict(struct gm_context *ctx,
+					     unsigned long start,
+					     unsigned long end)
+{
+	return 0;
+}
+
+static inline int gm_context_exclusive(struct gm_context *ctx,
+				       unsigned long addr)
+{
+	return GM_RET_DISABLED;
 }
 
 static inline int gm_as_create(unsigned long begin, unsigned long end,

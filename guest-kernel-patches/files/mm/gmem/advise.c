@@ -79,7 +79,7 @@ static const struct mm_walk_ops gm_visit_ops = {
 static void gm_visit_pages(struct vm_area_struct *vma, unsigned long start,
 			   unsigned long end, struct gm_visit *visit)
 {
-	if (vma_is_anonymous(vma))
+	if (gm_vma_can_migrate(vma))
 		walk_page_range_vma(vma, start, end, &gm_visit_ops, visit);
 }
 
@@ -116,7 +116,7 @@ static int gm_unpin(struct vm_area_struct *vma, struct gm_context *ctx,
 static int gm_evict_advice(struct vm_area_struct *vma, struct gm_context *ctx,
 			   int hnid, unsigned long start, unsigned long end)
 {
-	if (vma_is_anonymous(vma))
+	if (gm_vma_can_migrate(vma))
 		gm_bring_home_range(vma, ctx->dev, start, end);
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }

@@ -50,11 +50,21 @@ int gm_check_vma(struct vm_area_struct *vma, unsigned int access)
 	return (vma->vm_flags & need) == need ? GM_RET_SUCCESS : GM_RET_PERM;
 }
 
-/* Is this memory that migrate_vma can move into device memory? */
-static bool gm_vma_can_migrate(struct vm_area_struct *vma)
+/**
+ * gm_vma_can_migrate - is there memory that migrate_vma can move to a device
+ * @vma: The VMA; mmap_lock held.
+ *
+ * A private mapping of a file has it where the process has written: a program's
+ * initialised data, for one.
+ *
+ * Return: true if there may be.
+ */
+bool gm_vma_can_migrate(struct vm_area_struct *vma)
 {
-	return vma_is_anonymous(vma) && !is_vm_hugetlb_page(vma) &&
-	       !(vma->vm_flags & VM_SPECIAL);
+	if (is_vm_hugetlb_page(vma) || (vma->vm_flags & VM_SPECIAL))
+		return false;
+	return vma_is_anonymous(vma) ||
+	       (vma->anon_vma && !(vma->vm_flags & VM_MAYSHARE));
 }
 
 /* Is the page mapped well enough by now? Faults come in flocks. */
@@ -182,6 +192,11 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 				  (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
 	mutex_unlock(&as->map_lock);
+	/* Its neighbours may be the file's, so look at this one alone. */
+	if (!vma_is_anonymous(vma) && !fault->whole) {
+		move.first = index;
+		move.end = index + 1;
+	}
 
 	if (fault->migrate &&
 	    gm_migrate_to_device(ctx, vma, block,

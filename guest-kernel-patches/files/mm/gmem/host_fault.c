@@ -5,6 +5,7 @@
 #include <linux/ktime.h>
 #include <linux/migrate.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
 #include "internal.h"
@@ -88,14 +89,16 @@ static void gm_host_fault_count(struct mm_struct *mm, unsigned long addr,
  * @end: One past the last, within the same block.
  * @addr: The address that the CPU waits for, if there is @wanted.
  * @wanted: The device page there, on which the caller has a reference, or NULL.
+ * @moved: Out: how many pages came.
  *
  * Return: a value of &enum gm_ret.
  */
 static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 			 unsigned long start, unsigned long end,
-			 unsigned long addr, struct page *wanted)
+			 unsigned long addr, struct page *wanted,
+			 unsigned int *moved)
 {
-	unsigned int i, moved = 0, nr = (end - start) >> PAGE_SHIFT;
+	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
 	struct migrate_vma args = {
 		.vma = vma,
 		.start = start,
@@ -108,6 +111,7 @@ static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 	bool needed = false;
 	int ret;
 
+	*moved = 0;
 	m = gm_migration_alloc();
 	args.src = m->src;
 	args.dst = m->dst;
@@ -142,11 +146,11 @@ static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 	migrate_vma_pages(&args);
 	for (i = 0; i < nr; i++)
 		if (m->dst[i] && (m->src[i] & MIGRATE_PFN_MIGRATE))
-			moved++;
+			(*moved)++;
 	migrate_vma_finalize(&args);
-	trace_gmem_to_host(dev->id, start, nr, moved);
-	if (moved)
-		gm_host_fault_count(vma->vm_mm, start, dev, moved);
+	trace_gmem_to_host(dev->id, start, nr, *moved);
+	if (*moved)
+		gm_host_fault_count(vma->vm_mm, start, dev, *moved);
 out:
 	gm_migration_free(m);
 	return ret;
@@ -158,25 +162,63 @@ out:
  * @dev: The device; a context of it keeps it alive.
  * @start: First address.
  * @end: One past the last, within the VMA.
+ *
+ * Return: how many pages came.
  */
-void gm_bring_home_range(struct vm_area_struct *vma, struct gm_dev *dev,
-			 unsigned long start, unsigned long end)
+unsigned long gm_bring_home_range(struct vm_area_struct *vma,
+				  struct gm_dev *dev, unsigned long start,
+				  unsigned long end)
 {
-	unsigned long next;
+	unsigned long next, all = 0;
+	unsigned int moved;
 
 	for (; start < end && !fatal_signal_pending(current); start = next) {
 		next = min((start & GM_BLOCK_MASK) + GM_BLOCK_SIZE, end);
-		gm_bring_home(vma, dev, start, next, start, NULL);
+		gm_bring_home(vma, dev, start, next, start, NULL, &moved);
+		all += moved;
 		cond_resched();
 	}
+	return all;
 }
+
+/**
+ * gm_context_evict - bring a range home from the device of a context, now
+ * @ctx: The context; not detached meanwhile.
+ * @start: First address, page aligned.
+ * @end: One past the last.
+ *
+ * Context: May sleep; mmap_lock must not be held.
+ * Return: how many pages came; what is pinned or shared may stay.
+ */
+unsigned long gm_context_evict(struct gm_context *ctx, unsigned long start,
+			       unsigned long end)
+{
+	struct mm_struct *mm = ctx->as->mm;
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	unsigned long moved = 0;
+
+	if (!mmget_not_zero(mm))
+		return 0;
+	vma_iter_init(&vmi, mm, start);
+	mmap_read_lock(mm);
+	for_each_vma_range(vmi, vma, end)
+		if (gm_vma_can_migrate(vma))
+			moved += gm_bring_home_range(vma, ctx->dev,
+						     max(start, vma->vm_start),
+						     min(end, vma->vm_end));
+	mmap_read_unlock(mm);
+	mmput_async(mm);
+	return moved;
+}
+EXPORT_SYMBOL_GPL(gm_context_evict);
 
 static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
 				unsigned long end)
 {
 	struct gm_hnode *hnode = gm_page_hnode(vmf->page);
 	unsigned long addr = vmf->address & PAGE_MASK;
-	unsigned int tries;
+	unsigned int tries, moved;
 	struct gm_dev *dev;
 	int ret;
 
@@ -187,7 +229,7 @@ static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
 		up_read(&hnode->use);
 		return VM_FAULT_SIGBUS;
 	}
-	ret = gm_bring_home(vmf->vma, dev, start, end, addr, vmf->page);
+	ret = gm_bring_home(vmf->vma, dev, start, end, addr, vmf->page, &moved);
 	/*
 	 * One bad page must not take its neighbours with it, and the process
 	 * dies of what a device may be able to do the next time.
@@ -195,7 +237,7 @@ static vm_fault_t gm_host_fault(struct vm_fault *vmf, unsigned long start,
 	for (tries = 0; tries < GM_HOST_FAULT_TRIES &&
 	     (ret == GM_RET_IO || ret == GM_RET_NOMEM); tries++)
 		ret = gm_bring_home(vmf->vma, dev, addr, addr + PAGE_SIZE, addr,
-				    vmf->page);
+				    vmf->page, &moved);
 	up_read(&hnode->use);
 
 	switch (ret) {

@@ -288,14 +288,16 @@ void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 
 /* fault.c */
 int gm_check_vma(struct vm_area_struct *vma, unsigned int access);
+bool gm_vma_can_migrate(struct vm_area_struct *vma);
 bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 		       unsigned long *addr, unsigned long end, bool hot,
 		       unsigned int *moved);
 
 /* host_fault.c */
 vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf);
-void gm_bring_home_range(struct vm_area_struct *vma, struct gm_dev *dev,
-			 unsigned long start, unsigned long end);
+unsigned long gm_bring_home_range(struct vm_area_struct *vma,
+				  struct gm_dev *dev, unsigned long start,
+				  unsigned long end);
 
 /* map.c */
 struct gm_block *gm_block_get(struct gm_context *ctx, unsigned long va);
@@ -311,6 +313,9 @@ void gm_count_mapped(struct gm_context *ctx, unsigned long start,
 		     unsigned long *remote);
 void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 		    unsigned long end);
+int gm_map_exclusive(struct gm_context *ctx, struct vm_area_struct *vma,
+		     struct gm_block *block, unsigned long addr,
+		     struct page *page, unsigned long seq);
 int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
 		   struct gm_block *block, unsigned long start,
 		   unsigned long end);

@@ -682,6 +682,34 @@ out:
 }
 
 /**
+ * gm_map_exclusive - let the device see a page that the CPU may not use
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @vma: The VMA; mmap_lock held.
+ * @block: The block of @addr.
+ * @addr: Address of the page.
+ * @page: The page; with a reference.
+ * @seq: What mmu_interval_read_begin() said when the CPU could not use it.
+ *
+ * Return: as gm_map_window().
+ */
+int gm_map_exclusive(struct gm_context *ctx, struct vm_area_struct *vma,
+		     struct gm_block *block, unsigned long addr,
+		     struct page *page, unsigned long seq)
+{
+	unsigned long pfn = page_to_pfn(page) | HMM_PFN_VALID | HMM_PFN_WRITE;
+	struct hmm_range range = {
+		.notifier = &ctx->as->notifier,
+		.notifier_seq = seq,
+		.start = addr,
+		.end = addr + PAGE_SIZE,
+		.hmm_pfns = &pfn,
+	};
+
+	return gm_map_found(ctx, vma, block, &range, false,
+			    gm_block_index(addr));
+}
+
+/**
  * gm_map_present - let the device see what the CPU has mapped by now
  * @ctx: The context; use_lock of its address space held for reading.
  * @vma: The VMA; mmap_lock held.

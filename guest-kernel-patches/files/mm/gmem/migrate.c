@@ -24,7 +24,7 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
 /**
  * gm_migrate_to_device - bring a range into device memory
  * @ctx: The context; use_lock of its address space held for reading.
- * @vma: The VMA; anonymous; mmap_lock held.
+ * @vma: The VMA, one that gm_vma_can_migrate(); mmap_lock held.
  * @block: The block the range lies in.
  * @start: First address, page aligned.
  * @end: One past the last, within the VMA and the block.
@@ -34,7 +34,8 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
  * Best effort: pages that are pinned, locked, of another kind or already there
  * stay where they are, and the caller finds out when it maps the range.
  *
- * Return: GM_RET_SUCCESS, or GM_RET_NOMEM or GM_RET_IO if nothing was migrated.
+ * Return: GM_RET_SUCCESS, or GM_RET_NOMEM or GM_RET_IO if nothing was migrated, or
+ * GM_RET_INVALID if all of it is a file's.
  */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
@@ -71,10 +72,17 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 		goto out;
 
 	bitmap_zero(want, GM_BLOCK_PAGES);
-	for (i = 0; i < nr; i++)
-		if (m->src[i] & MIGRATE_PFN_MIGRATE)
+	for (i = 0; i < nr; i++) {
+		struct page *page = migrate_pfn_to_page(m->src[i]);
+
+		/* migrate_vma_pages() would refuse it, after all the copying. */
+		if ((m->src[i] & MIGRATE_PFN_MIGRATE) &&
+		    (!page || PageAnon(page)))
 			__set_bit(offset + i, want);
-	if (!gm_hnode_alloc(dev, block, want, m->pages))
+	}
+	if (bitmap_empty(want, GM_BLOCK_PAGES))
+		ret = GM_RET_INVALID;
+	else if (!gm_hnode_alloc(dev, block, want, m->pages))
 		ret = GM_RET_NOMEM;
 	for (i = 0; i < nr; i++) {
 		struct page *page = m->pages[offset + i];

@@ -154,6 +154,41 @@ int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
 	return GM_RET_SUCCESS;
 }
 
+/**
+ * gm_context_prefetch - bring a range to the device of a context, and wait
+ * @ctx: The context; not detached meanwhile.
+ * @start: First address, page aligned.
+ * @end: One past the last.
+ *
+ * What can come comes, even what bounced lately, and is mapped.
+ *
+ * Context: May sleep; mmap_lock must not be held.
+ * Return: GM_RET_SUCCESS, or GM_RET_KILLED if the process is gone.
+ */
+int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
+			unsigned long end)
+{
+	struct gm_as *as = ctx->as;
+	struct mm_struct *mm = as->mm;
+	unsigned long next;
+	unsigned int moved;
+
+	if (!mmget_not_zero(mm))
+		return GM_RET_KILLED;
+	down_read(&as->use_lock);
+	for (; start < end && !as->dead; start = max(start, next)) {
+		next = min((start & GM_BLOCK_MASK) + GM_BLOCK_SIZE, end);
+		while (start < next &&
+		       gm_prefetch_piece(ctx, mm, &start, next, true, &moved))
+			;
+		cond_resched();
+	}
+	up_read(&as->use_lock);
+	mmput_async(mm);
+	return GM_RET_SUCCESS;
+}
+EXPORT_SYMBOL_GPL(gm_context_prefetch);
+
 int __init gm_prefetch_init(void)
 {
 	gm_prefetch_wq = alloc_workqueue("gmem_prefetch", WQ_UNBOUND,
