@@ -626,6 +626,7 @@ static int gmemu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		gmemu_hw_fini(gdev);
 		return ret;
 	}
+	gmemu_dmirror_init(gdev);
 	/* What a reset outside our control is undone with. */
 	pci_save_state(pdev);
 	return 0;
@@ -645,6 +646,7 @@ static void gmemu_remove(struct pci_dev *pdev)
 	list_for_each_entry(gfile, &gdev->files, link)
 		gmemu_file_destroy_contexts(gfile);
 	mutex_unlock(&gdev->files_lock);
+	gmemu_dmirror_fini(gdev);
 	gmemu_svm_fini(gdev);
 	/* Those who wait for nothing in particular. */
 	gmemu_vanished(gdev);

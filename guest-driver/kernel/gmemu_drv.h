@@ -18,12 +18,14 @@
  *   gmemu_queue.c    user-mode queues and their doorbells
  *   gmemu_wait.c     sleeping until a signal in memory changes
  *   gmemu_debugfs.c  what the device and the driver are doing
+ *   gmemu_dmirror.c  for tests: the device as the kernel's hmm-tests know one
  *
  * Locks, outermost first:
  *   gmemu_device.reset_lock  what talks to the firmware against the beginning of a reset
  *   gmemu_device.files_lock  list of open files
  *   gmemu_file.lock     creation and destruction of contexts and queues
  *   gmemu_context.svm_lock   faults against the end of a context
+ *   gmemu_dmirror.lock, gmemu_mirror.lock    the same for the test node
  *   (mmap_lock and the locks of GMEM)
  *   gmemu_pmap.grow_lock     adding page-table pages
  *   gmemu_mbox.lock, gmemu_copy.lock, gmemu_inval.lock, gmemu_access.lock,
@@ -274,6 +276,7 @@ struct gmemu_counters {
  * @watchdog: Looks after interrupts.
  * @irqs: How many interrupts are requested.
  * @lost_work: Tells waiters that the device is lost.
+ * @dmirror: The test node, or NULL.
  */
 struct gmemu_device {
 	struct drm_device drm;
@@ -326,6 +329,7 @@ struct gmemu_device {
 	struct gmemu_watchdog watchdog;
 	unsigned int irqs;
 	struct work_struct lost_work;
+	struct gmemu_dmirror *dmirror;
 };
 
 /**
@@ -494,6 +498,7 @@ void gmemu_mmu_start(struct gmemu_device *gdev);
 void gmemu_mmu_fini(struct gmemu_device *gdev);
 u32 gmemu_pmap_id(void *pmap);
 u64 gmemu_pmap_local(void *pmap);
+u64 gmemu_pmap_lookup(void *pmap, unsigned long va);
 bool gmemu_ctx_is_cpus(struct gmemu_device *gdev, u32 id);
 
 /* gmemu_copy.c */
@@ -574,6 +579,10 @@ void gmemu_debugfs_init(struct gmemu_device *gdev);
 #else
 static inline void gmemu_debugfs_init(struct gmemu_device *gdev) {}
 #endif
+
+/* gmemu_dmirror.c */
+void gmemu_dmirror_init(struct gmemu_device *gdev);
+void gmemu_dmirror_fini(struct gmemu_device *gdev);
 
 /* Module parameters that break the driver on purpose, for tests. */
 extern unsigned int gmemu_test_skip_inval;

@@ -342,6 +342,30 @@ u64 gmemu_pmap_local(void *data)
 	return pmap->root ? gmemu_pt_local(pmap->root, GMEMU_ROOT_LEVEL) : 0;
 }
 
+/**
+ * gmemu_pmap_lookup - the leaf of a page, as the device would find it
+ * @data: The page table.
+ * @va: An address.
+ *
+ * Context: gm_as.map_lock held, without which it may change at once.
+ * Return: A valid leaf with the address of the 4 KiB page, or 0.
+ */
+u64 gmemu_pmap_lookup(void *data, unsigned long va)
+{
+	struct gmemu_pt *block = gmemu_pt_find(data, va, GMEMU_BLOCK_LEVEL), *pt;
+	unsigned int i = gmemu_pt_index(va, GMEMU_BLOCK_LEVEL);
+	u64 entry;
+
+	if (!block)
+		return 0;
+	entry = READ_ONCE(block->entries[i]);
+	if (gmemu_is_leaf(entry))
+		return entry + (va & (GMEMU_BLOCK - 1) & PAGE_MASK);
+	pt = gmemu_pt_child(block, i);
+	entry = pt ? READ_ONCE(pt->entries[gmemu_pt_index(va, 0)]) : 0;
+	return gmemu_is_leaf(entry) ? entry : 0;
+}
+
 static int gmemu_tlb_invl(void *data, unsigned long va, unsigned long size)
 {
 	struct gmemu_pmap *pmap = data;
