@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What documents have one do, done: the driver of docs/tutorial.md, and with --full the labs. */
+/*
+ * What documents have one do, done: the driver of docs/tutorial.md, and with --full the labs; and,
+ * made like these, the bugs planted in GMEM.
+ */
 #include "posix.h"
 #include "suites.h"
 
@@ -48,26 +51,48 @@ std::vector<TestGroup> tutorial_suites(const Paths &paths)
              }}};
 }
 
-std::vector<TestGroup> lab_suites(const Paths &paths)
+namespace {
+
+/* A group for each patch of @directory: @command and its name. */
+std::vector<TestGroup> patch_suites(const fs::path &directory, const std::string &suite,
+                                    const std::vector<std::string> &command, const char *failure)
 {
-    const fs::path directory = paths.root / "labs";
     std::vector<TestGroup> groups;
     std::error_code error;
 
     for (const auto &entry : fs::directory_iterator(directory, error)) {
         if (entry.path().extension() != ".patch")
             continue;
-        const std::string name = "labs/" + entry.path().stem().string();
+        const std::string patch = entry.path().stem().string();
 
-        groups.push_back({{name}, [=](const auto &, TestReport &report) {
-                              check(
-                                  {(directory / "run").string(), "--check", name.substr(name.find('/') + 1)},
-                                  name, "the checker does not name the bug", report);
+        groups.push_back({{suite + "/" + patch}, [=](const auto &, TestReport &report) {
+                              std::vector<std::string> line = command;
+
+                              line.push_back(patch);
+                              check(line, suite + "/" + patch, failure, report);
                           }});
     }
     std::sort(groups.begin(), groups.end(),
               [](const TestGroup &a, const TestGroup &b) { return a.names.front() < b.names.front(); });
     return groups;
+}
+
+} // namespace
+
+std::vector<TestGroup> lab_suites(const Paths &paths)
+{
+    const fs::path directory = paths.root / "labs";
+
+    return patch_suites(directory, "labs", {(directory / "run").string(), "--check"},
+                        "the checker does not name the bug");
+}
+
+std::vector<TestGroup> planted_gmem_suites(const Paths &paths)
+{
+    const fs::path directory = paths.root / "tests/planted";
+
+    return patch_suites(directory, "planted-gmem", {(directory / "run").string()},
+                        "no test catches the bug");
 }
 
 } // namespace gmemu

@@ -58,6 +58,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(sanitizer_suites(paths));
         append(fuzz_suites(paths));
         append(lab_suites(paths));
+        append(planted_gmem_suites(paths));
         append(install_suites(paths));
         append(image_suites(paths));
     }

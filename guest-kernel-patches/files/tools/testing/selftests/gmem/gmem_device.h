@@ -37,6 +37,7 @@ enum { RET_OK = 0, RET_INVALID = 5, RET_NO_MAPPING = 6, RET_PERM = 7 };
 /* Indices in struct gm_stats */
 enum {
 	STAT_FAULTS = 0,
+	STAT_SPURIOUS = 2,
 	STAT_TO_DEVICE = 5,
 	STAT_ZEROED = 6,
 	STAT_TO_HOST = 7,

@@ -70,6 +70,19 @@ TEST_F(gmem, cpu_first)
 	EXPECT_EQ(self->free, nr_free(self->fd));
 }
 
+TEST_F(gmem, one_fault_is_served_once)
+{
+	uint64_t *p = anon_block(2 * MIB);
+
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_WRITE, HINT_NONE));
+	EXPECT_EQ(1, stat_of(self->fd, STAT_FAULTS));
+	EXPECT_EQ(0, stat_of(self->fd, STAT_SPURIOUS));
+	/* That one is: the page has come. */
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_READ, HINT_NONE));
+	EXPECT_EQ(2, stat_of(self->fd, STAT_FAULTS));
+	EXPECT_EQ(1, stat_of(self->fd, STAT_SPURIOUS));
+}
+
 TEST_F(gmem, hot_takes_the_block_with_one_leaf)
 {
 	uint64_t *p = anon_block(2 * MIB);
