@@ -39,6 +39,7 @@ private:
     void harts();
     void vectors();
     void mmu();
+    void oversubscription();
     void scaling();
     void first_result();
     void idle();
@@ -91,6 +92,19 @@ void Bench::migration()
     take(boot.out);
     if (boot.code)
         failed("the guest's part", boot.err);
+}
+
+void Bench::oversubscription()
+{
+    progress("four times what the device has, with GMEM and with a program's own copies");
+    const Boot boot = boot_guest(test_options_, {.options = {"--device", "dram=16M"},
+                                                 .program = {program("bench-gmem").string()},
+                                                 .timeout_s = 300,
+                                                 .input = {},
+                                                 .cwd = "/"});
+    take(boot.out);
+    if (boot.code)
+        failed("bench-gmem", boot.err);
 }
 
 void Bench::scaling()
@@ -322,7 +336,11 @@ void Bench::print() const
         "test_hmm: " + number("hmm_to_device_us_per_page", "us"));
     row("4 KiB page back, by CPU fault", "to_host_us_per_page", "us",
         "test_hmm: " + number("hmm_to_host_us_per_page", "us"));
-    row("4 KiB page, first touched by the device", "first_touch_us_per_page", "us");
+    row("4 KiB page, first touched by the device", "first_touch_us_per_page", "us",
+        "by the CPU: " + number("cpu_first_touch_us_per_page", "us") + "; target: at most 1.5 times");
+    row("stream over 4 times the device's memory", "stream_gmem_mb_per_s", "MB/s",
+        fmt::format("with copies of its own: {}; target: at least half",
+                    number("stream_copies_mb_per_s", "MB/s")));
     row("copy engine, to the device", "copy_to_device_gb_per_s", "GB/s");
     row("copy engine, to system memory", "copy_to_host_gb_per_s", "GB/s");
     row("copy engine, one page and its fence", "copy_one_page_us", "us");
@@ -353,6 +371,7 @@ int Bench::run()
     vectors();
     mmu();
     migration();
+    oversubscription();
     scaling();
     first_result();
     idle();

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bench-gmem: a program that streams through four times what the device has, once with GMEM and
+ * once with its own copies. Runs in the guest; prints "key value" lines.
+ *
+ * Its own copies: chunks go to a buffer that is pinned on the device, are worked on there, and
+ * come back, while what they come from stays in system memory. The commands are queued one after
+ * the other, so that the program waits for the last one only.
+ */
+#include "bench_guest.h"
+#include "gmemu_std_kernels.h"
+#include "kernel_path.h"
+#include "timing.h"
+
+#include <cstdio>
+#include <exception>
+#include <span>
+
+namespace {
+
+using bench::Device, bench::kPage, bench::Mapping;
+
+constexpr size_t kChunk = 1 << 20;
+constexpr size_t kGroup = 8192; /* elements of a work-group */
+constexpr int kRounds = 3;
+constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+
+std::span<float> floats(const Mapping &memory, size_t bytes)
+{
+    return {reinterpret_cast<float *>(memory.data()), bytes / sizeof(float)};
+}
+
+/* y = 2 x + y, with one x for all chunks. */
+class Stream {
+public:
+    Stream(Device &device, size_t bytes)
+        : device_(device), bytes_(bytes), y_(bytes, -1, kAnonymous), x_(kChunk, -1, kAnonymous),
+          buffer_(kChunk, -1, kAnonymous)
+    {
+        for (float &x : floats(x_, kChunk))
+            x = 1;
+        for (float &y : floats(y_, bytes_))
+            y = 0;
+    }
+
+    double with_gmem()
+    {
+        const double begin = bench::now_us();
+
+        for (size_t at = 0; at < bytes_; at += kChunk)
+            saxpy(y_.data() + at);
+        device_.wait();
+        return bench::now_us() - begin;
+    }
+
+    double with_copies()
+    {
+        advise(buffer_, kChunk, GMEMU_ADVICE_PIN);
+        advise(y_, bytes_, GMEMU_ADVICE_HOME);
+        advise(y_, bytes_, GMEMU_ADVICE_MAP_REMOTE);
+        const double begin = bench::now_us();
+        for (size_t at = 0; at < bytes_; at += kChunk) {
+            copy(buffer_.data(), y_.data() + at);
+            saxpy(buffer_.data());
+            copy(y_.data() + at, buffer_.data());
+        }
+        device_.wait();
+        const double end = bench::now_us();
+        advise(y_, bytes_, GMEMU_ADVICE_NO_MAP_REMOTE);
+        advise(buffer_, kChunk, GMEMU_ADVICE_UNPIN);
+        return end - begin;
+    }
+
+    /* What the CPU would have after so many passes. */
+    void check(float passes) const
+    {
+        for (const float y : floats(y_, bytes_))
+            if (y != 2 * passes)
+                throw std::runtime_error("the device computed something else");
+    }
+
+private:
+    void advise(const Mapping &memory, size_t bytes, gmemu_advice advice)
+    {
+        device_.context.advise(std::span(memory.data(), bytes), advice);
+    }
+    void copy(uint8_t *to, const uint8_t *from)
+    {
+        gmemu::check(gmemu_copy(device_.queue.get(), to, from, kChunk, nullptr));
+    }
+    void saxpy(uint8_t *y)
+    {
+        const gmemu_saxpy_args args = {reinterpret_cast<float *>(x_.data()), reinterpret_cast<float *>(y), 2, 0};
+
+        gmemu::check(gmemu_launch_1d(device_.queue.get(), kernel_.get(), kChunk / sizeof(float), kGroup, &args,
+                                     sizeof(args), nullptr));
+    }
+
+    Device &device_;
+    const size_t bytes_;
+    Mapping y_, x_, buffer_;
+    gmemu::Module module_{find_kernels("std.elf")};
+    gmemu::Kernel kernel_ = module_.kernel("saxpy");
+};
+
+void measure_stream()
+{
+    Device device;
+    float passes = 0;
+    bench::Best gmem, copies;
+
+    const size_t bytes = 4 * device.device.info().dram_size / kChunk * kChunk;
+    Stream stream(device, bytes);
+    for (int round = 0; round < kRounds; round++) {
+        copies.add(stream.with_copies());
+        gmem.add(stream.with_gmem());
+        passes += 2;
+        stream.check(passes);
+    }
+    const double megabytes = static_cast<double>(bytes) / 1e6;
+    printf("stream_mb %.0f\n", megabytes);
+    printf("stream_gmem_mb_per_s %.1f\n", megabytes / gmem.value() * 1e6);
+    printf("stream_copies_mb_per_s %.1f\n", megabytes / copies.value() * 1e6);
+    printf("stream_times %.2f\n", copies.value() / gmem.value());
+}
+
+} // namespace
+
+int main()
+{
+    try {
+        measure_stream();
+    } catch (const std::exception &error) {
+        fprintf(stderr, "bench-gmem: %s\n", error.what());
+        return 1;
+    }
+}
