@@ -359,6 +359,7 @@ static int gm_look(struct gm_context *ctx, struct hmm_range *range,
 	unsigned int index = (addr - range->start) >> PAGE_SHIFT;
 	void *owner = gm_context_owner(ctx);
 	unsigned long pfn;
+	bool there;
 	int ret, i;
 
 	for (i = 0; i < GM_FAULT_IN_STEPS; i++) {
@@ -369,16 +370,15 @@ static int gm_look(struct gm_context *ctx, struct hmm_range *range,
 			return gm_hmm_ret(ret);
 
 		pfn = range->hmm_pfns[index];
-		if (!(pfn & HMM_PFN_VALID) || (pfn & HMM_PFN_ERROR)) {
-			ret = gm_fault_in(ctx, addr, write, owner);
-		} else if (!write || (pfn & HMM_PFN_WRITE)) {
+		there = (pfn & HMM_PFN_VALID) && !(pfn & HMM_PFN_ERROR);
+		if (there && (!write || (pfn & HMM_PFN_WRITE)))
 			return GM_RET_SUCCESS;
-		} else if (gm_page_is_local(hmm_pfn_to_page(pfn), ctx->dev)) {
+		if (there &&
+		    gm_page_is_local(hmm_pfn_to_page(pfn), ctx->dev)) {
 			ret = gm_fault_in(ctx, addr, true, NULL);
 			return ret ?: GM_RET_PAGE_EXIST;
-		} else {
-			ret = gm_fault_in(ctx, addr, true, owner);
 		}
+		ret = gm_fault_in(ctx, addr, write, owner);
 		if (ret)
 			return ret;
 	}

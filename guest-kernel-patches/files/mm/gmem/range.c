@@ -262,15 +262,16 @@ struct gm_advice gm_range_lookup(struct gm_as *as, unsigned long addr,
 	     range = gm_range_next(range, *start, *end - 1)) {
 		if (range->it.last < addr) {
 			*start = range->it.last + 1;
-		} else if (range->it.start > addr) {
+			continue;
+		}
+		if (range->it.start > addr) {
 			*end = range->it.start;
 			break;
-		} else {
-			advice = range->advice;
-			*start = max(*start, range->it.start);
-			*end = min(*end - 1, range->it.last) + 1;
-			break;
 		}
+		advice = range->advice;
+		*start = max(*start, range->it.start);
+		*end = min(*end - 1, range->it.last) + 1;
+		break;
 	}
 	spin_unlock(&as->range_lock);
 	return advice;
