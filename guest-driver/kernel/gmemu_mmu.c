@@ -553,6 +553,7 @@ struct gm_mmu gmemu_gm_mmu = {
 	.walks = gmemu_walks,
 	.copy = gmemu_gm_copy,
 	.copy_wait = gmemu_gm_copy_wait,
+	.tlb_invl_atomic = true,
 	.page_sizes = SZ_4K | SZ_2M,
 };
 

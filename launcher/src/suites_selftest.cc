@@ -30,6 +30,7 @@ const std::vector<std::string> kNotCoherent = {"-V", "hmm_device_coherent", "-V"
 const std::vector<Selftest> kSelftests = {
     {"selftest", "gmem", "gmem", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "rfc", "rfc", {}, {"--no-device", "--module", "test_gmem"}},
+    {"selftest", "memcg", "memcg", {}, {"--no-device", "--module", "test_gmem"}},
     {"hmm",
      "gmemu",
      "hmm",

@@ -354,6 +354,13 @@ struct gm_mmu {
 	 */
 	const u64 *walks;
 	/**
+	 * @tlb_invl_atomic: @pmap_release, @tlb_invl and @tlb_invl_coalesced do
+	 * not sleep. The memory of a process that the OOM killer has chosen can
+	 * then be taken at once; otherwise what devices have mapped of it stays
+	 * until the process exits, and the killer may choose another.
+	 */
+	bool tlb_invl_atomic;
+	/**
 	 * @page_sizes: Bitmap of leaf sizes, BIT(12) | BIT(21) for example.
 	 */
 	unsigned long page_sizes;

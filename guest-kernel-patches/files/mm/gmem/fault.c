@@ -4,6 +4,7 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/ktime.h>
+#include <linux/oom.h>
 #include <linux/sched/mm.h>
 
 #include "internal.h"
@@ -333,6 +334,9 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		mmap_read_lock(mm);
 		vma = vma_lookup(mm, addr);
 		ret = vma ? gm_check_vma(vma, access) : GM_RET_NO_MAPPING;
+		/* The OOM killer takes its memory: it must not get new. */
+		if (check_stable_address_space(mm))
+			ret = GM_RET_KILLED;
 		if (!ret) {
 			fault.migrate = gm_context_migrates(ctx) &&
 					gm_dev_has_memory(ctx->dev) &&

@@ -22,11 +22,12 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 	if (mmu_notifier_range_blockable(range)) {
 		mutex_lock(&as->map_lock);
 	} else {
-		/* Flushing may wait for the device, which is not allowed here. */
+		/* The OOM killer: nothing may sleep here. */
 		if (!mutex_trylock(&as->map_lock))
 			return false;
 		list_for_each_entry(ctx, &as->gm_ctx_list, gm_as_link) {
-			if (gm_range_is_mapped(ctx, start, end)) {
+			if (!ctx->dev->mmu->tlb_invl_atomic &&
+			    gm_range_is_mapped(ctx, start, end)) {
 				mutex_unlock(&as->map_lock);
 				return false;
 			}

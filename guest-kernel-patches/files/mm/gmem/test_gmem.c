@@ -294,6 +294,7 @@ static struct gm_mmu test_mmu = {
 	.mmu_cookie = TEST_GMEM_COOKIE_OWN,
 	.copy = test_copy,
 	.copy_wait = test_copy_wait,
+	.tlb_invl_atomic = true,
 	.page_sizes = BIT(PAGE_SHIFT) | BIT(BLOCK_SHIFT),
 };
 
