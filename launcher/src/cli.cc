@@ -109,6 +109,8 @@ int run_command_line(int argc, char **argv)
         return print_qemu_args(paths, options, line.qemu_args_options);
     if (line.attach->parsed())
         return run_attach(line.attach_options);
+    if (line.compare->parsed())
+        return run_compare(line.compare_options);
     if (line.report->parsed())
         return run_report(line.report_options);
     if (line.snapshots->parsed())

@@ -4,6 +4,7 @@
 #include "posix.h"
 
 #include <fmt/format.h>
+#include <tuple>
 
 namespace gmemu {
 
@@ -58,6 +59,7 @@ CommandLine::CommandLine()
     add_qemu_args();
     add_test();
     add_bench();
+    add_compare();
     report = app.add_subcommand("report", "What the device did in a run, from its trace");
     report->add_option("trace", report_options.trace, "What gmemu run --trace FILE has written")
         ->required()
@@ -117,8 +119,32 @@ void CommandLine::add_test()
                      "Begin no test after so many seconds; those that are left fail")
         ->type_name("SECONDS")
         ->check(CLI::PositiveNumber.description(""));
+    CLI::Option *shard = test->add_option("--shard", test_options.shard,
+                                          "Only the K-th of N parts; each test is in exactly one of them")
+                             ->type_name("K/N");
+    test->add_option("--weights", test_options.weights,
+                     "With --shard: parts take equal times by this file, which --json has written")
+        ->type_name("FILE")
+        ->check(CLI::ExistingFile.description(""))
+        ->needs(shard);
     one_of(test->add_option("--qemu", test_options.qemu, "Which QEMU boots the guests (default auto)"),
            {"auto", "stock", "intree"});
+}
+
+void CommandLine::add_compare()
+{
+    compare =
+        app.add_subcommand("compare", "What differs between two runs of tests; fails if a test got worse");
+    for (const auto &[name, file, text] :
+         {std::tuple("before", &compare_options.before,
+                     "What gmemu test --json, or gmemu run --json, has written"),
+          std::tuple("after", &compare_options.after, "The same of the other run")})
+        compare->add_option(name, *file, text)
+            ->required()
+            ->type_name("FILE")
+            ->check(CLI::ExistingFile.description(""));
+    compare->add_flag("--allow-skipped", compare_options.allow_skipped,
+                      "A test that passed may be skipped or missing in the other run");
 }
 
 void CommandLine::add_bench()

@@ -4,6 +4,7 @@
 
 #include "attach_client.h"
 #include "bench.h"
+#include "compare.h"
 #include "qemu_args.h"
 #include "report.h"
 #include "run_options.h"
@@ -19,8 +20,8 @@ struct CommandLine {
     CommandLine &operator=(const CommandLine &) = delete;
 
     CLI::App app;
-    CLI::App *run, *shell, *attach, *demo, *doctor, *qemu_args, *test, *bench, *report, *snapshots,
-        *completion, *man_page;
+    CLI::App *run, *shell, *attach, *demo, *doctor, *qemu_args, *test, *bench, *compare, *report,
+        *snapshots, *completion, *man_page;
     bool no_config = false;
     bool clear_snapshots = false;
     AttachOptions attach_options;
@@ -29,6 +30,7 @@ struct CommandLine {
     QemuArgsOptions qemu_args_options;
     TestOptions test_options;
     BenchOptions bench_options;
+    CompareOptions compare_options;
     ReportOptions report_options;
 
     /* The command that was given ends with a program and its arguments. */
@@ -38,6 +40,7 @@ private:
     void add_qemu_args();
     void add_test();
     void add_bench();
+    void add_compare();
 };
 
 /* Throws Error if @word is to be a command, and none has that name. */

@@ -75,8 +75,8 @@ void run_programs(const std::string &suite, const std::vector<std::string> &name
 void run_standalone(const std::string &suite, const std::string &name, const Paths &paths,
                     const TestOptions &options, BootRequest request, TestReport &report);
 
-/* One result for each line of KTAP; @log goes to the failures. */
+/* One result for each line of KTAP; @log goes to the failures, @seconds of them all to the first. */
 void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,
-                 TestReport &report);
+                 TestReport &report, double seconds = 0);
 
 } // namespace gmemu

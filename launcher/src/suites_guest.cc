@@ -11,6 +11,7 @@
 #include <map>
 #include <set>
 #include <unistd.h>
+#include <utility>
 
 namespace gmemu {
 
@@ -56,6 +57,7 @@ std::vector<fs::path> test_programs(const Paths &paths)
 struct ProgramOutput {
     std::string text;
     int code = -1; /* -1: it never ended */
+    double seconds = 0;
 };
 
 /* What each program printed, by its path. */
@@ -69,7 +71,8 @@ std::map<std::string, ProgramOutput> split_output(std::string_view out)
         if (line.starts_with(kBegin)) {
             current = &programs[std::string(line.substr(kBegin.size()))];
         } else if (line.starts_with(kEnd) && current) {
-            current->code = atoi(std::string(line.substr(kEnd.size())).c_str());
+            sscanf(std::string(line.substr(kEnd.size())).c_str(), "%d %lf", &current->code,
+                   &current->seconds);
             current = nullptr;
         } else if (current) {
             current->text += line;
@@ -82,10 +85,10 @@ std::map<std::string, ProgramOutput> split_output(std::string_view out)
 } // namespace
 
 void report_ktap(const std::string &prefix, const KtapReport &ktap, const std::string &log,
-                 TestReport &report)
+                 TestReport &report, double seconds)
 {
     for (const KtapResult &result : ktap.results) {
-        TestResult test{prefix + "/" + result.name, Verdict::failed, {}, {}, 0};
+        TestResult test{prefix + "/" + result.name, Verdict::failed, {}, {}, std::exchange(seconds, 0)};
 
         if (result.skipped) {
             test.verdict = Verdict::skipped;
@@ -113,7 +116,7 @@ void report_program(const std::string &name, const ProgramOutput *output, const 
     const bool any_failed =
         std::any_of(ktap.results.begin(), ktap.results.end(), [](const auto &r) { return !r.ok; });
 
-    report_ktap(name, ktap, boot.log(), report);
+    report_ktap(name, ktap, boot.log(), report, output->seconds);
     if (output->code < 0)
         report.add({name, Verdict::failed, "the guest ended in the middle of it", boot.log(), 0});
     else if (output->code == 124)
@@ -148,9 +151,10 @@ void report_silence(const std::string &prefix, const Boot &boot, TestReport &rep
 void run_programs(const std::string &suite, const std::vector<std::string> &names, const Paths &paths,
                   const TestOptions &options, BootRequest request, int factor, TestReport &report)
 {
-    const std::string script =
-        fmt::format("for p in \"$@\"; do echo \"{}$p\"; timeout {} \"$p\"; echo \"{}$?\"; done", kBegin,
-                    kProgramTimeout * factor, kEnd);
+    const std::string script = fmt::format(
+        "for p in \"$@\"; do echo \"{}$p\"; s=$(date +%s%N); timeout {} \"$p\"; c=$?; "
+        "n=$((($(date +%s%N) - s) / 1000000)); echo \"{}$c $((n / 1000)).$((n / 100 % 10))\"; done",
+        kBegin, kProgramTimeout * factor, kEnd);
 
     request.program = {"sh", "-c", script, "sh"};
     for (const std::string &name : names)
@@ -183,7 +187,7 @@ void run_standalone(const std::string &suite, const std::string &name, const Pat
     request.program = {(paths.guest_tests() / program).string()};
     request.timeout_s = kProgramTimeout;
     const Boot boot = boot_guest(options, request);
-    const ProgramOutput output{boot.out, boot.code};
+    const ProgramOutput output{boot.out, boot.code, boot.seconds};
 
     report_program(name, &output, boot, report);
     report_silence(name, boot, report);
@@ -265,7 +269,7 @@ std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &optio
                  /* Other messages follow without an end mark; they are only diagnostics. */
                  if (start != boot.console.npos)
                      ktap = parse_ktap(std::string_view(boot.console).substr(start));
-                 report_ktap("kunit", ktap, boot.log(), report);
+                 report_ktap("kunit", ktap, boot.log(), report, boot.seconds);
                  std::string problem;
                  if (boot.code)
                      problem = fmt::format("gmemu run ended with {}", boot.code);

@@ -35,7 +35,7 @@ TestGroup injected(const Paths &paths, const TestOptions &options, const Injecti
                 const auto reports = kernel_reports(boot.console);
                 std::string problem;
 
-                report_ktap(name, ktap, boot.log(), report);
+                report_ktap(name, ktap, boot.log(), report, boot.seconds);
                 if (!ktap.complete)
                     problem = fmt::format("the program did not report its test (exit code {})", boot.code);
                 else if (!reports.empty())

@@ -27,7 +27,7 @@ void caught(const std::string &program, const TestOptions &options, const std::s
     const KtapReport ktap = parse_ktap(boot.out);
     std::string problem;
 
-    report_ktap("planted", ktap, boot.log(), report);
+    report_ktap("planted", ktap, boot.log(), report, boot.seconds);
     for (const char *verdict : {"GMEMU_CHK_STALE_TLB", "GMEMU_CHK_LOST_REPLAY"})
         if (problem.empty() && boot.device.find(verdict) == std::string::npos)
             problem = fmt::format("the device's messages do not have {}", verdict);

@@ -58,7 +58,7 @@ void run_selftest(const Selftest &test, const std::string &name, const Paths &pa
 
     for (const KtapResult &result : ktap.results)
         any_failed |= !result.ok;
-    report_ktap(name, ktap, boot.log(), report);
+    report_ktap(name, ktap, boot.log(), report, boot.seconds);
     if (ktap.results.empty() || !ktap.complete)
         report.add(verdict_of(
             name, boot, fmt::format("it did not report all its tests; gmemu run ended with {}", boot.code)));

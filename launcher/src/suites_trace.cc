@@ -111,7 +111,7 @@ void run_traced(const std::string &name, const std::string &program, const std::
     const KtapReport ktap = parse_ktap(boot.out);
     std::string problem;
 
-    report_ktap(name, ktap, boot.log(), report);
+    report_ktap(name, ktap, boot.log(), report, boot.seconds);
     if (!ktap.complete || boot.code) {
         problem = fmt::format("the program did not do its work (exit code {})", boot.code);
     } else {

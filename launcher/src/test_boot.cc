@@ -113,9 +113,12 @@ bool wait_for(const std::function<bool()> &condition)
 TestGroup plain_test(const std::string &name, std::function<std::string()> test)
 {
     return {{name}, [=](const auto &, TestReport &report) {
+                const auto start = std::chrono::steady_clock::now();
                 const std::string problem = test();
+                const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
 
-                report.add({name, problem.empty() ? Verdict::passed : Verdict::failed, problem, {}, 0});
+                report.add(
+                    {name, problem.empty() ? Verdict::passed : Verdict::failed, problem, {}, took.count()});
             }};
 }
 

@@ -3,6 +3,7 @@
 
 #include "posix.h"
 #include "suites.h"
+#include "test_shard.h"
 
 #include <algorithm>
 #include <ctime>
@@ -89,6 +90,10 @@ int run_tests(const Paths &paths, const TestOptions &options)
         throw Error("no test has a name like that; `gmemu test --list` shows them");
     if (options.list) {
         for (const TestGroup &group : groups)
+    if (!options.shard.empty())
+        groups = shard_of(groups, parse_shard(options.shard),
+                          options.weights.empty() ? std::map<std::string, double>()
+                                                  : measured_seconds(read_file(options.weights)));
             for (const std::string &name : group.names)
                 fmt::print("{}\n", name);
         return 0;

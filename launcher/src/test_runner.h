@@ -18,9 +18,11 @@ struct TestOptions {
     bool full = false;
     bool ktap = false;
     std::filesystem::path junit, json;
-    int timeout_s = 0;         /* of them all; 0: none */
-    std::string qemu = "auto"; /* for the boots */
-    bool debug_kernel = false; /* the same */
+    int timeout_s = 0;             /* of them all; 0: none */
+    std::string qemu = "auto";     /* for the boots */
+    bool debug_kernel = false;     /* the same */
+    std::string shard;             /* K/N; empty: all */
+    std::filesystem::path weights; /* how long tests took, for the shards */
 };
 
 /*

@@ -79,6 +79,9 @@ TEST_CASE("options that contradict each other are refused by name", "[cli]")
         {{"run", "--share", "sideways", "true"}, {"--share", "sideways"}},
         {{"run", "--no-such-option", "true"}, {"--no-such-option"}},
         {{"test", "--timeout", "-1"}, {"--timeout"}},
+        {{"test", "--weights", "/dev/null"}, {"--weights", "--shard"}},
+        {{"compare", "/dev/null"}, {"after"}},
+        {{"compare", "/dev/null", "/no/such/file"}, {"/no/such/file"}},
         {{"qemu-args", "--part", "nothing"}, {"--part"}},
     };
 
