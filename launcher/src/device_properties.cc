@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "device_properties.h"
 
+#include "passthrough.h"
 #include "posix.h"
 
 #include <algorithm>
@@ -67,7 +68,7 @@ std::vector<DeviceProperties> device_properties(const RunOptions &options)
     std::vector<DeviceProperties> devices(options.devices);
     std::vector<Setting> settings;
 
-    if (!options.with_device)
+    if (!has_emulated_device(options))
         return {};
     if (options.seed)
         settings.push_back({-1, "chaos", std::to_string(options.seed)});

@@ -63,8 +63,8 @@ void add_device_options(CLI::App &app, RunOptions &o)
             app.add_option(
                 "--device", o.device,
                 "Property of the devices, or of the one with number N (cores, dram, check, chaos, inject, "
-                "coherent, vlen); repeatable"))
-            ->type_name("[N:]KEY=VALUE");
+                "coherent, vlen); or a PCI device of this machine in their place; repeatable"))
+            ->type_name("[N:]KEY=VALUE|vfio:ADDRESS");
     CLI::Option *trace =
         app.add_option("--trace", o.trace,
                        "Write a trace of the device to this file, for Perfetto (further devices: FILE.1 ...)")

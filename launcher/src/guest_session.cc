@@ -8,6 +8,7 @@
 #include "directories.h"
 #include "guest_image.h"
 #include "kvm_probe.h"
+#include "passthrough.h"
 #include "posix.h"
 #include "protocol.h"
 #include "qemu_command.h"
@@ -183,7 +184,7 @@ std::vector<std::string> Session::command(const QemuFds &fds, const fs::path &in
     return qemu_command({
         .paths = paths_,
         .options = options_,
-        .qemu = find_qemu(paths_, options_.qemu, options_.with_device),
+        .qemu = find_qemu(paths_, options_),
         .kernel = find_kernel(paths_, options_),
         .initramfs = initramfs,
         .directories = directories_,
@@ -211,7 +212,7 @@ std::vector<std::string> Session::command(int initramfs, int monitor)
 
 std::string Session::snapshot_key()
 {
-    const Qemu qemu = find_qemu(paths_, options_.qemu, options_.with_device);
+    const Qemu qemu = find_qemu(paths_, options_);
     std::string key;
 
     /* Where a directory is on the host is not part of the machine. */
@@ -730,6 +731,7 @@ RunResult run_from_snapshot(const Paths &paths, const RunOptions &options)
 RunResult run_guest(const Paths &paths, const RunOptions &options)
 {
     try {
+        check_passthrough(options);
         if (options.snapshot && !options.dry_run)
             return run_from_snapshot(paths, options);
         return Session(paths, options).run();

@@ -75,7 +75,7 @@ void print_lines(const Words &words)
 
 int print_qemu_args(const Paths &paths, const RunOptions &options, const QemuArgsOptions &what)
 {
-    const Qemu qemu = find_qemu(paths, options.qemu, options.with_device);
+    const Qemu qemu = find_qemu(paths, options);
     const fs::path kernel = find_kernel(paths, options);
     const Words device = device_arguments(qemu, options);
 

@@ -3,6 +3,7 @@
 
 #include "device_properties.h"
 #include "numa.h"
+#include "passthrough.h"
 #include "posix.h"
 #include "protocol.h"
 #include "qemu_words.h"
@@ -77,6 +78,17 @@ Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device)
                             why_not_stock, paths.remedy("qemu.sh intree")));
 }
 
+Qemu find_qemu(const Paths &paths, const RunOptions &options)
+{
+    Qemu qemu = find_qemu(paths, options.qemu, has_emulated_device(options));
+
+    if (qemu.intree && !passthrough_addresses(options).empty())
+        throw Error(fmt::format("{} is built without vfio-pci; --device vfio:ADDRESS needs Debian's "
+                                "qemu-system-x86: apt install qemu-system-x86",
+                                qemu.program.string()));
+    return qemu;
+}
+
 std::filesystem::path find_kernel(const Paths &paths, const RunOptions &options)
 {
     const std::filesystem::path kernel =
@@ -124,23 +136,32 @@ std::vector<std::string> processor_arguments(bool kvm)
 
 std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &options)
 {
-    const std::vector<DeviceProperties> devices = device_properties(options);
+    const std::vector<DeviceProperties> emulated = device_properties(options);
+    std::vector<std::pair<std::string, std::string>> devices; /* QEMU's name, properties */
     std::vector<std::string> line;
 
-    if (!devices.empty() && !qemu.plugin.empty())
+    for (size_t i = 0; i < emulated.size(); i++) {
+        std::string properties;
+
+        for (const auto &[key, value] : emulated[i])
+            properties += fmt::format(",{}={}", key, value);
+        if (!options.trace.empty())
+            properties += ",trace=" + qemu_escaped(std::filesystem::absolute(options.trace).string() +
+                                                   (i ? fmt::format(".{}", i) : ""));
+        devices.emplace_back("gmemu", properties);
+    }
+    for (const std::string &address : passthrough_addresses(options))
+        devices.emplace_back("vfio-pci", ",host=" + address);
+    if (!emulated.empty() && !qemu.plugin.empty())
         line.insert(line.end(), {"-plugin", qemu_escaped(qemu.plugin.string())});
     /* ACPI's way of hot-plug leaves a port's link down for good after a reset of its bus. */
     if (!devices.empty())
         line.insert(line.end(), {"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"});
     /* Each behind a port of its own, as a card in a slot: errors and hot-plug go by the port. */
     for (size_t i = 0; i < devices.size(); i++) {
-        std::string device = fmt::format("gmemu,id=gmemu{0},bus=gmemu-port{0}", i);
+        const auto &[name, properties] = devices[i];
+        const std::string device = fmt::format("{0},id=gmemu{1},bus=gmemu-port{1}{2}", name, i, properties);
 
-        for (const auto &[key, value] : devices[i])
-            device += fmt::format(",{}={}", key, value);
-        if (!options.trace.empty())
-            device += ",trace=" + qemu_escaped(std::filesystem::absolute(options.trace).string() +
-                                               (i ? fmt::format(".{}", i) : ""));
         line.insert(
             line.end(),
             {"-device", fmt::format("pcie-root-port,id=gmemu-port{0},chassis={1},slot={1}", i, i + 1)});

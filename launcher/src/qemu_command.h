@@ -23,6 +23,8 @@ struct Qemu {
 
 /* Throws Error, saying what to install or build, when there is none that fits. */
 Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device);
+/* The one for these options; with a device of the host it must have vfio-pci. */
+Qemu find_qemu(const Paths &paths, const RunOptions &options);
 
 /* "10.0.2" out of the answer to --version; empty when it is not QEMU's. */
 std::string parse_qemu_version(const std::string &answer);

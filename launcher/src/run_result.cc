@@ -3,6 +3,7 @@
 
 #include "console_watch.h"
 #include "device_properties.h"
+#include "passthrough.h"
 #include "posix.h"
 #include "test_report.h"
 
@@ -39,6 +40,8 @@ json devices(const RunOptions &options)
                 device[key] = value;
             list.push_back(device);
         }
+        for (const std::string &address : passthrough_addresses(options))
+            list.push_back({{"vfio", address}});
     } catch (const Error &) {
         /* What is wrong with them is the message. */
     }

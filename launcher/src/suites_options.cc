@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of the launcher, seen from within the guest and from the host. */
 #include "child_process.h"
+#include "console_watch.h"
 #include "posix.h"
 #include "qemu_command.h"
 #include "qemu_monitor.h"
@@ -233,6 +234,50 @@ std::string qemu_args_work(const Paths &paths, const TestOptions &options)
     return all["modules"].empty() ? "there are no modules" : "";
 }
 
+/*
+ * A device of the host: there is none here that could be given away, so this is the command
+ * line, that QEMU takes it, and what is said about a device that is not there.
+ */
+std::string passthrough()
+{
+    const char *device = "vfio:ffff:ff:1f.7", *none = "there is no PCI device ffff:ff:1f.7";
+    const auto run = [&](std::vector<std::string> line) {
+        line.insert(line.begin(), self_path());
+        line.insert(line.end(), {"--device", device, "--", "true"});
+        return capture(line, {.timeout_s = 60, .separate_stderr = true});
+    };
+    const Captured dry = run({"run", "--dry-run"}), wet = run({"run"});
+    const auto has = [](const std::string &text, const std::string &part) {
+        return text.find(part) != text.npos;
+    };
+
+    if (dry.code || !has(dry.output, "vfio-pci,id=gmemu0,bus=gmemu-port0,host=ffff:ff:1f.7"))
+        return "the dry run prints no such device: " + dry.output + dry.error;
+    if (has(dry.output, "-plugin") || has(dry.output, " gmemu,"))
+        return "the emulated device is still there: " + dry.output;
+    if (!has(dry.error, none))
+        return "the dry run does not say what is missing: " + dry.error;
+    if (wet.code != 125 || !has(wet.error, none))
+        return fmt::format("exit code {}, and: {}", wet.code, wet.error);
+
+    const Captured words = capture({self_path(), "qemu-args", "--device", device}, {.timeout_s = 60});
+    RunOptions with_device;
+    with_device.device = {device};
+    std::vector<std::string> line = {find_qemu(Paths::find(), with_device).program.string(),
+                                     "-machine",
+                                     "q35",
+                                     "-nodefaults",
+                                     "-display",
+                                     "none",
+                                     "-S"};
+    LineSplitter lines;
+    lines.feed(words.output, [&](std::string_view word) { line.emplace_back(word); });
+    const Captured qemu = capture(line, {.timeout_s = 60});
+    if (qemu.code != 1 || !has(qemu.output, "ffff:ff:1f.7: no such host device"))
+        return fmt::format("QEMU ends with {}, and: {}", qemu.code, qemu.output);
+    return {};
+}
+
 } // namespace
 
 std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
@@ -261,6 +306,7 @@ std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &o)
                                                128 + SIGTERM);
                    }),
         plain_test("launcher/--gdb waits for a debugger", waits_for_gdb),
+        plain_test("launcher/a PCI device of the host", passthrough),
         plain_test("launcher/defaults from configuration files", configuration),
         checked_boot(o, "launcher/NUMA nodes",
                      {.options = {"--no-device", "--cpus", "3", "--numa", "512M,cpus=0+2", "--numa",
