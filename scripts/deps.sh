@@ -19,6 +19,8 @@ PACKAGES=(
 	flex bison bc libelf-dev rsync cpio kmod xz-utils
 	# the in-tree QEMU, and the headers for the plugin
 	libglib2.0-dev libpixman-1-dev libcap-ng-dev libattr1-dev zlib1g-dev python3 python3-venv
+	# the test of the CI recipes
+	python3-yaml
 	# what guests run on, and what the harts are compared with
 	qemu-user e2fsprogs
 	# the fuzzer of --full
