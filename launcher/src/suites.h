@@ -28,6 +28,8 @@ std::vector<TestGroup> install_suites(const Paths &paths);
 /* --full: the bugs of docs/labs.md. */
 std::vector<TestGroup> lab_suites(const Paths &paths);
 std::vector<TestGroup> planted_gmem_suites(const Paths &paths);
+/* The commands that documents show, and the recipes for CI. */
+std::vector<TestGroup> document_suites(const Paths &paths);
 /* The driver of docs/tutorial.md, built and tested. */
 std::vector<TestGroup> tutorial_suites(const Paths &paths);
 

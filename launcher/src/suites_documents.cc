@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What documents have one do, done: the driver of docs/tutorial.md, and with --full the labs; and,
- * made like these, the bugs planted in GMEM.
+ * What documents have one do, done: commands, the driver of docs/tutorial.md, and with --full the
+ * labs; and, made like these, the bugs planted in GMEM.
  */
 #include "posix.h"
 #include "suites.h"
+#include "test_boot.h"
 
 #include <algorithm>
 #include <chrono>
@@ -49,6 +50,21 @@ std::vector<TestGroup> tutorial_suites(const Paths &paths)
     return {{{name}, [=](const auto &, TestReport &report) {
                  check({script.string(), "check"}, name, "the tutorial's driver fails", report);
              }}};
+}
+
+std::vector<TestGroup> document_suites(const Paths &paths)
+{
+    const auto group = [](const std::string &name, std::vector<std::string> command, const char *failure) {
+        return TestGroup{{name},
+                         [=](const auto &, TestReport &report) { check(command, name, failure, report); }};
+    };
+
+    if (paths.installed())
+        return {};
+    return {group("documents/commands", {(paths.root / "docs/check-every-command").string(), self_path()},
+                  "a command of a document does not work"),
+            group("documents/ci", {(paths.root / "ci/check-recipes").string(), self_path(), "--run"},
+                  "a recipe for CI does not do what it should")};
 }
 
 namespace {

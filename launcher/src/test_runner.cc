@@ -47,6 +47,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(workload_suites(paths, options));
     append(inject_suites(paths, options));
     append(trace_suites(paths, options));
+    append(document_suites(paths));
     append(tutorial_suites(paths));
     append(negative_suites(paths, options));
     append(state_suites(paths, options));
@@ -88,12 +89,12 @@ int run_tests(const Paths &paths, const TestOptions &options)
     std::erase_if(groups, [](const TestGroup &group) { return group.names.empty(); });
     if (groups.empty())
         throw Error("no test has a name like that; `gmemu test --list` shows them");
-    if (options.list) {
-        for (const TestGroup &group : groups)
     if (!options.shard.empty())
         groups = shard_of(groups, parse_shard(options.shard),
                           options.weights.empty() ? std::map<std::string, double>()
                                                   : measured_seconds(read_file(options.weights)));
+    if (options.list) {
+        for (const TestGroup &group : groups)
             for (const std::string &name : group.names)
                 fmt::print("{}\n", name);
         return 0;
