@@ -24,6 +24,8 @@ std::vector<TestGroup> workload_suites(const Paths &paths, const TestOptions &op
 
 /* --full: installed, it works without the sources. */
 std::vector<TestGroup> install_suites(const Paths &paths);
+/* --full: the same of Debian packages. */
+std::vector<TestGroup> package_suites(const Paths &paths);
 
 /* --full: the bugs of docs/labs.md. */
 std::vector<TestGroup> lab_suites(const Paths &paths);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* --full: what scripts/install.sh installs works without the sources and the build. */
+/* --full: what scripts/install.sh and Debian packages install works without the sources and the build. */
 #include "posix.h"
 #include "suites.h"
 
@@ -54,7 +54,76 @@ void install_and_run(const Paths &paths, TestReport &report)
     run("install/tests", {"test", "--only", "guest/faults"}, " 0 failed");
 }
 
+/* Unpacked side by side, as if installed. */
+void package_and_run(const Paths &paths, TestReport &report)
+{
+    const TempDir temp;
+    const std::string build = paths.build.string() + "-install";
+    const std::filesystem::path debs = temp.path() / "debs", root = temp.path() / "root";
+    const auto run = [&](const std::string &name, std::vector<std::string> args, const std::string &says,
+                         int timeout = kRunTimeout) {
+        Captured captured =
+            capture(args, {.timeout_s = timeout, .env = {"GMEMU_BUILD=" + build}, .cwd = "/"});
+        const bool good = !captured.code && !captured.timed_out;
+
+        report.add(verdict_of("packages/" + name, std::move(captured), says));
+        return good;
+    };
+    const auto shell = [&](const std::string &script) {
+        return std::vector<std::string>{"sh", "-ec", script, "sh", debs.string(), root.string()};
+    };
+    const auto installed = [&](std::vector<std::string> args) {
+        args.insert(args.begin(),
+                    {"env", "-u", "GMEMU_ROOT", "-u", "GMEMU_BUILD", (root / "usr/bin/gmemu").string()});
+        return args;
+    };
+
+    if (find_program("dpkg-gencontrol").empty()) {
+        report.add({.name = "packages",
+                    .verdict = Verdict::skipped,
+                    .detail = "dpkg-dev is not installed (apt install dpkg-dev)"});
+        return;
+    }
+    report.begin("building Debian packages");
+    if (!run("built", {(paths.root / "scripts/debian-packages.sh").string(), debs.string()},
+             "gmemu: packages: ", kBuildTimeout))
+        return;
+    /* No file is in two packages, or dpkg would refuse the second. */
+    if (!run(
+            "unpacked, with nothing twice",
+            shell("for deb in \"$1\"/*.deb; do dpkg-deb -c \"$deb\" | grep -v ^d | awk '{ print $6 }'; "
+                  "dpkg-deb -x \"$deb\" \"$2\"; done | sort | uniq -d | grep . && exit 1; ls \"$1\" | wc -l"),
+            "6\n"))
+        return;
+    run("versions and what they depend on",
+        shell("for deb in \"$1\"/*.deb; do dpkg-deb -f \"$deb\" Package Version Depends; done"),
+        "Version: " GMEMU_VERSION "\n");
+    run("--version", installed({"--version"}), "gmemu " GMEMU_VERSION "\n");
+    run("dry run", installed({"run", "--dry-run", "--qemu", "stock", "--", "true"}),
+        "-plugin " + root.string());
+    run("demo", installed({"demo", "--qemu", "stock"}), "agrees");
+    /* With DKMS if it is installed, or as DKMS would do it. */
+    run("the driver builds against a kernel with GMEM",
+        shell(fmt::format(
+            "kernel={}; tree=$2/dkms; driver=$2/usr/src/gmemu-" GMEMU_VERSION "/guest-driver/kernel\n"
+            "if command -v dkms; then\n"
+            "set -- -m gmemu -v " GMEMU_VERSION " --sourcetree \"$2/usr/src\" --dkmstree \"$tree\"\n"
+            "mkdir \"$tree\"; dkms add \"$@\"; dkms build \"$@\" --kernelsourcedir \"$kernel\" "
+            "-k \"$(cat \"$kernel/include/config/kernel.release\")\"; driver=$tree\n"
+            "else make -C \"$kernel\" M=\"$driver\" modules; fi\n"
+            "modinfo \"$(find \"$driver\" -name 'gmemu.ko*' | head -n 1)\"",
+            shell_quoted({paths.kernel_dir(false).string()}))),
+        "depends:");
+    if (!find_program("lintian").empty())
+        run("lintian", shell("lintian --fail-on error,warning \"$1\"/*.deb; echo clean"), "clean");
+}
+
 } // namespace
+
+std::vector<TestGroup> package_suites(const Paths &paths)
+{
+    return {{{"packages"}, [=](const auto &, TestReport &report) { package_and_run(paths, report); }}};
+}
 
 std::vector<TestGroup> install_suites(const Paths &paths)
 {

@@ -62,6 +62,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(lab_suites(paths));
         append(planted_gmem_suites(paths));
         append(install_suites(paths));
+        append(package_suites(paths));
         append(image_suites(paths));
     }
     return groups;
