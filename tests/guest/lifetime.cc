@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Processes that end, one way or the other, leave nothing behind.
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <functional>
+#include <string>
 
 #include "device.h"
 
@@ -101,6 +104,69 @@ Test freed("memory given back is given back by the device too", [] {
     EXPECT(most >= before + 256); // it was there at all
     // What the process still has there is its own few pages, not 50 mappings.
     EXPECT(device_pages_in_use() < before + 2048);
+});
+
+// A memory cgroup of its own, for children to enter.
+class MemoryGroup {
+public:
+    explicit MemoryGroup(size_t limit)
+    {
+        char name[] = "/tmp/cgroup-XXXXXX";
+
+        if (!mkdtemp(name) || mount("cgroup2", name, "cgroup2", 0, nullptr))
+            throw harness::Skip("no cgroup2");
+        root_ = name;
+        write_text(root_ + "/cgroup.subtree_control", "+memory");
+        group_ = root_ + "/test-" + std::to_string(getpid());
+        EXPECT_EQUAL(mkdir(group_.c_str(), 0755), 0);
+        write_text(group_ + "/memory.max", std::to_string(limit));
+    }
+    ~MemoryGroup()
+    {
+        rmdir(group_.c_str());
+        umount2(root_.c_str(), MNT_DETACH);
+        rmdir(root_.c_str());
+    }
+    MemoryGroup(const MemoryGroup &) = delete;
+    MemoryGroup &operator=(const MemoryGroup &) = delete;
+
+    void enter() const { write_text(group_ + "/cgroup.procs", "0"); }
+
+private:
+    std::string root_, group_;
+};
+
+Test too_much("a process whose device takes more than its memory limit ends, and nobody else", [] {
+    constexpr size_t mib = 1 << 20;
+    KernelLog log;
+    const uint64_t before = device_pages_of_others();
+    {
+        const MemoryGroup group(32 * mib);
+        const pid_t bystander = fork();
+        if (bystander == 0) {
+            group.enter();
+            pause();
+            _exit(1);
+        }
+        const pid_t child = fork();
+        if (child == 0) {
+            group.enter();
+            Accelerator acc;
+            Mapping memory(128 * mib);
+            acc.run("fill", gmemu_fill_args{memory.words(), 1}, 128 * mib / 8, 16384);
+            _exit(0);
+        }
+        EXPECT(child > 0 && bystander > 0);
+        // By the OOM killer, or by the queue's error, which the child does not catch.
+        EXPECT(WIFSIGNALED(wait_for(child)));
+        EXPECT_EQUAL(kill(bystander, SIGTERM), 0);
+        const int status = wait_for(bystander);
+        EXPECT(WIFSIGNALED(status));
+        EXPECT_EQUAL(WTERMSIG(status), SIGTERM);
+    }
+    expect_pages_in_use(before);
+    expect_device_works();
+    expect_clean(log);
 });
 
 } // namespace
