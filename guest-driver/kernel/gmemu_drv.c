@@ -443,12 +443,10 @@ static void gmemu_start(struct gmemu_device *gdev)
 		dev_warn(gdev->drm.dev, "GMEM is off, no process can use the device: boot with gmem=on\n");
 	if (gmemu_fw_start(gdev))
 		return;
-	if (gdev->caps & GMEMU_CAP_PEER) {
-		dev_warn(gdev->drm.dev, "the device keeps its memory to itself (peer mode), which this driver cannot manage yet: make it with peer=off\n");
-		return;
-	}
 	gdev->dram_begin = ALIGN(gmemu_read64(gdev, GMEMU_REG_DRAM_RESERVED), SZ_2M);
-	ret = gmemu_svm_init(gdev);
+	ret = gmemu_is_peer(gdev) ? gmemu_peer_start(gdev) : 0;
+	if (!ret)
+		ret = gmemu_svm_init(gdev);
 	if (ret && ret != -EOPNOTSUPP)
 		dev_err(gdev->drm.dev, "GMEM does not take the device (%d)\n", ret);
 }

@@ -234,7 +234,7 @@ struct gmemu_counters {
  * @caps: GMEMU_CAP_*.
  * @page_sizes: GMEMU_REG_PAGE_SIZES.
  * @apertures: GMEMU_REG_APERTURES.
- * @dram_size: Bytes of local DRAM.
+ * @dram_size: Bytes of local DRAM; in peer mode, what the firmware hands out of it.
  * @dram_begin: The first byte that is GMEM's and not the firmware's.
  * @contract: GMEMU_REG_VERSION.
  * @cores: Number of compute harts.
@@ -491,8 +491,32 @@ int gmemu_inval_all(struct gmemu_device *gdev);
 int gmemu_replay(struct gmemu_device *gdev, bool tried);
 int gmemu_cancel_va(struct gmemu_device *gdev, u32 ctx, u64 va, u8 reason);
 
+struct gmemu_pt;
+
+/**
+ * struct gmemu_pmap - the page table of a context
+ * @gdev: The device.
+ * @grow_lock: Serialises adding tables.
+ * @root: The top level; NULL: the page table is another MMU's, or the firmware's.
+ * @id: Context id.
+ * @mm: In peer mode: the process, which GMEM's context pins; NULL otherwise.
+ * @peer_link: In peer mode: in the list of gmemu_peer.c.
+ */
+struct gmemu_pmap {
+	struct gmemu_device *gdev;
+	struct mutex grow_lock; /* serialises adding tables */
+	struct gmemu_pt *root;
+	u32 id;
+	struct mm_struct *mm;
+	struct list_head peer_link;
+};
+
 /* gmemu_mmu.c */
 extern struct gm_mmu gmemu_gm_mmu;
+int gmemu_pmap_new(struct gmemu_device *gdev, struct gmemu_pmap **out);
+void gmemu_pmap_publish(struct gmemu_pmap *pmap, u32 format, u64 va_limit, u64 root);
+void gmemu_pmap_withdraw(struct gmemu_pmap *pmap);
+void gmemu_pmap_free(struct gmemu_pmap *pmap);
 int gmemu_mmu_init(struct gmemu_device *gdev);
 void gmemu_mmu_start(struct gmemu_device *gdev);
 void gmemu_mmu_fini(struct gmemu_device *gdev);
@@ -500,6 +524,22 @@ u32 gmemu_pmap_id(void *pmap);
 u64 gmemu_pmap_local(void *pmap);
 u64 gmemu_pmap_lookup(void *pmap, unsigned long va);
 bool gmemu_ctx_is_cpus(struct gmemu_device *gdev, u32 id);
+
+/* gmemu_peer.c */
+extern struct gm_mmu gmemu_peer_mmu;
+int gmemu_peer_start(struct gmemu_device *gdev);
+void gmemu_peer_restart(struct gmemu_device *gdev);
+u64 gmemu_peer_held(struct gmemu_pmap *pmap);
+
+static inline bool gmemu_is_peer(struct gmemu_device *gdev)
+{
+	return gdev->caps & GMEMU_CAP_PEER;
+}
+
+static inline struct gm_mmu *gmemu_mmu(struct gmemu_device *gdev)
+{
+	return gmemu_is_peer(gdev) ? &gmemu_peer_mmu : &gmemu_gm_mmu;
+}
 
 /* gmemu_copy.c */
 struct gm_copy;

@@ -98,11 +98,12 @@ int gmemu_mbox_call_timeout(struct gmemu_device *gdev, struct gmemu_msg *msg,
 	gmemu_mbox_forget(mbox, &call);
 	if (!ret && !completion_done(&call.done))
 		return -ETIMEDOUT;
-	if (call.answer.type != GMEMU_MSG_ACK)
+	if (call.answer.type != GMEMU_MSG_ACK && call.answer.type != GMEMU_MSG_PEER_ACK)
 		return -ENODEV;
 	if (answer)
 		*answer = call.answer;
 
+	/* The same place in both. */
 	switch (call.answer.u.ack.status) {
 	case GMEMU_FW_OK:
 		return 0;
@@ -114,6 +115,16 @@ int gmemu_mbox_call_timeout(struct gmemu_device *gdev, struct gmemu_msg *msg,
 		return -EBUSY;
 	case GMEMU_FW_EVERSION:
 		return -EPROTO;
+	case GMEMU_FW_EEXIST:
+		return -EEXIST;
+	case GMEMU_FW_ENOVMA:
+		return -EFAULT;
+	case GMEMU_FW_EPROT:
+		return -EACCES;
+	case GMEMU_FW_ENOMEM:
+	case GMEMU_FW_ENOTABLE:
+	case GMEMU_FW_EMANY:
+		return -ENOMEM;
 	default:
 		return -EIO;
 	}
@@ -182,6 +193,7 @@ static void gmemu_mbox_handle(struct gmemu_device *gdev, const struct gmemu_msg 
 {
 	switch (msg->type) {
 	case GMEMU_MSG_ACK:
+	case GMEMU_MSG_PEER_ACK:
 		gmemu_mbox_ack(gdev, msg);
 		break;
 	case GMEMU_MSG_COMPLETION:

@@ -41,20 +41,6 @@ struct gmemu_pt {
 	struct gmemu_pt *child[];
 };
 
-/**
- * struct gmemu_pmap - the page table of a context
- * @gdev: The device.
- * @grow_lock: Serialises adding tables.
- * @root: The top level; NULL: the page table is another MMU's.
- * @id: Context id.
- */
-struct gmemu_pmap {
-	struct gmemu_device *gdev;
-	struct mutex grow_lock; /* serialises adding tables */
-	struct gmemu_pt *root;
-	u32 id;
-};
-
 u32 gmemu_pmap_id(void *pmap)
 {
 	return ((struct gmemu_pmap *)pmap)->id;
@@ -339,6 +325,8 @@ u64 gmemu_pmap_local(void *data)
 {
 	struct gmemu_pmap *pmap = data;
 
+	if (pmap->mm)
+		return gmemu_peer_held(pmap);
 	return pmap->root ? gmemu_pt_local(pmap->root, GMEMU_ROOT_LEVEL) : 0;
 }
 
@@ -414,8 +402,14 @@ bool gmemu_ctx_is_cpus(struct gmemu_device *gdev, u32 id)
 	       READ_ONCE(gmemu_ctx_entry(gdev, id)->format) != GMEMU_CTX_FORMAT_GMEMU;
 }
 
-/* A pmap with a context id, which is not valid for the device yet. */
-static int gmemu_pmap_new(struct gmemu_device *gdev, struct gmemu_pmap **out)
+/**
+ * gmemu_pmap_new - a pmap with a context id, which is not valid for the device yet
+ * @gdev: The device.
+ * @out: Out: the pmap.
+ *
+ * Return: Of enum gm_ret.
+ */
+int gmemu_pmap_new(struct gmemu_device *gdev, struct gmemu_pmap **out)
 {
 	struct gmemu_pmap *pmap;
 	int ret;
@@ -437,7 +431,14 @@ static int gmemu_pmap_new(struct gmemu_device *gdev, struct gmemu_pmap **out)
 	return GM_RET_SUCCESS;
 }
 
-static void gmemu_pmap_publish(struct gmemu_pmap *pmap, u32 format, u64 va_limit, u64 root)
+/**
+ * gmemu_pmap_publish - make a context valid for the device
+ * @pmap: The page table.
+ * @format: GMEMU_CTX_FORMAT_*.
+ * @va_limit: Where its addresses end; 0: where the device's do.
+ * @root: Of the context entry.
+ */
+void gmemu_pmap_publish(struct gmemu_pmap *pmap, u32 format, u64 va_limit, u64 root)
 {
 	struct gmemu_ctx_entry *entry = gmemu_ctx_entry(pmap->gdev, pmap->id);
 
@@ -448,7 +449,11 @@ static void gmemu_pmap_publish(struct gmemu_pmap *pmap, u32 format, u64 va_limit
 	WRITE_ONCE(entry->root, root);
 }
 
-static void gmemu_pmap_withdraw(struct gmemu_pmap *pmap)
+/**
+ * gmemu_pmap_withdraw - undo gmemu_pmap_publish(); the device has forgotten all of it
+ * @pmap: The page table.
+ */
+void gmemu_pmap_withdraw(struct gmemu_pmap *pmap)
 {
 	WRITE_ONCE(gmemu_ctx_entry(pmap->gdev, pmap->id)->root, 0);
 	/* Before the invalidation. */
@@ -456,7 +461,11 @@ static void gmemu_pmap_withdraw(struct gmemu_pmap *pmap)
 	gmemu_inval_ctx(pmap->gdev, pmap->id);
 }
 
-static void gmemu_pmap_free(struct gmemu_pmap *pmap)
+/**
+ * gmemu_pmap_free - undo gmemu_pmap_new()
+ * @pmap: The page table, which the device does not know any more.
+ */
+void gmemu_pmap_free(struct gmemu_pmap *pmap)
 {
 	xa_erase(&pmap->gdev->pmaps, pmap->id);
 	gmemu_pt_free(pmap->gdev, pmap->root, GMEMU_ROOT_LEVEL);

@@ -9,7 +9,8 @@
  * DRAM, while the copy engine still works; if the device failed, or was
  * pulled out, it does not, and what was there is lost: SIGBUS for whoever reads
  * it. Nothing else of a process is touched: its contexts and page tables are in
- * system memory and are good for the device's next life.
+ * system memory and are good for the device's next life. In peer mode they are
+ * made anew there, empty.
  *
  * Up is a device like new: rings, firmware, DRAM, and after a sleep the queues.
  */
@@ -236,6 +237,7 @@ static int gmemu_up(struct gmemu_device *gdev)
 	if (!ret)
 		ret = gmemu_fw_start(gdev);
 	if (!ret) {
+		gmemu_peer_restart(gdev);
 		/* Without it processes use the device on system memory. */
 		if (gdev->gm && gmemu_svm_give_back(gdev))
 			dev_err(gdev->drm.dev, "GMEM does not take the local DRAM back\n");

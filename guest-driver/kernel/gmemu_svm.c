@@ -28,7 +28,8 @@ int gmemu_svm_init(struct gmemu_device *gdev)
 
 	if (!gmem_is_enabled())
 		return -EOPNOTSUPP;
-	ret = gm_dev_create(&gmemu_gm_mmu, gdev, GM_DEV_CAP_REPLAYABLE, &gm);
+	ret = gm_dev_create(gmemu_mmu(gdev), gdev, GM_DEV_CAP_REPLAYABLE |
+			    (gmemu_is_peer(gdev) ? GM_DEV_CAP_PEER : 0), &gm);
 	if (ret)
 		return gm_ret_to_errno(ret);
 	gm->dma_dev = gdev->drm.dev;
@@ -102,7 +103,8 @@ int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx, unsigne
 	if (ret) {
 		gm_as_destroy(ctx->as);
 		ctx->as = NULL;
-		return ret == GM_RET_PAGE_EXIST ? -ENOSPC : gm_ret_to_errno(ret);
+		return ret == GM_RET_PAGE_EXIST && !gmemu_is_peer(gdev) ?
+		       -ENOSPC : gm_ret_to_errno(ret);
 	}
 	ctx->gm->priv = ctx;
 	ctx->id = gmemu_pmap_id(ctx->gm->pmap);

@@ -103,24 +103,20 @@ bool check_info(Checklist &list, gmemu_device *device)
         list.off(fmt::format("libgmemu: {}", gmemu_last_error()), "dmesg | grep gmemu");
         return false;
     }
-    list.ok(fmt::format("{}: {} cores, {} MiB of DRAM managed by Linux, contract {}.{}, features{}{}{}{}{}{}",
-                        info.path, info.cores, info.dram_size >> 20, info.contract >> 16,
-                        info.contract & 0xffff, info.caps & GMEMU_CAP_REPLAYABLE ? " replayable-faults" : "",
-                        info.caps & GMEMU_CAP_CHECKER ? " contract-checker" : "",
-                        info.caps & GMEMU_CAP_VECTOR ? " vector" : "",
-                        info.caps & GMEMU_CAP_COHERENT ? " coherent-dram" : "",
-                        info.caps & GMEMU_CAP_PEER ? " peer" : "",
-                        info.caps & GMEMU_CAP_WALK_X86 ? " x86-page-tables" : ""));
-    const bool runs = list.check(
+    list.ok(fmt::format(
+        "{}: {} cores, {} MiB of DRAM managed by {}, contract {}.{}, features{}{}{}{}{}{}", info.path,
+        info.cores, info.dram_size >> 20, info.caps & GMEMU_CAP_PEER ? "the firmware" : "Linux",
+        info.contract >> 16, info.contract & 0xffff,
+        info.caps & GMEMU_CAP_REPLAYABLE ? " replayable-faults" : "",
+        info.caps & GMEMU_CAP_CHECKER ? " contract-checker" : "",
+        info.caps & GMEMU_CAP_VECTOR ? " vector" : "", info.caps & GMEMU_CAP_COHERENT ? " coherent-dram" : "",
+        info.caps & GMEMU_CAP_PEER ? " peer" : "", info.caps & GMEMU_CAP_WALK_X86 ? " x86-page-tables" : ""));
+    return list.check(
         info.fw_version != 0,
         fmt::format("firmware {}.{} runs", info.fw_version >> 16, info.fw_version & 0xffff),
         "the firmware is not running",
         "put " GMEMU_FW_NAME " for this hardware contract into /lib/firmware (or below the kernel's "
         "firmware_class.path=) and reload the driver; dmesg | grep gmemu says what is wrong with it");
-    return list.check(!(info.caps & GMEMU_CAP_PEER), "the device's memory is managed by Linux",
-                      "the device keeps its memory to itself (peer mode), and this driver cannot manage it yet",
-                      "make the device with peer=off") &&
-           runs;
 }
 
 /* The device copies between two buffers of ours, on page faults. */

@@ -31,9 +31,9 @@ constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 /* Programs that need another guest, or break the contract on purpose. */
 bool has_own_suite(const std::string &program)
 {
-    static const std::set<std::string> own = {"guest-inject", "guest-iommu",   "guest-moved", "guest-planted",
-                                              "guest-reset",  "guest-several", "guest-sleep", "guest-slot",
-                                              "guest-trace"};
+    static const std::set<std::string> own = {"guest-inject",  "guest-iommu", "guest-moved",   "guest-peer",
+                                              "guest-planted", "guest-reset", "guest-several", "guest-sleep",
+                                              "guest-slot",    "guest-trace"};
 
     return own.count(program);
 }
@@ -230,6 +230,46 @@ TestGroup oversubscribed_group(const std::string &suite, const Paths &paths, con
             }};
 }
 
+/*
+ * A device whose firmware manages its memory: its own tests, and those of others that tell most.
+ * The long ones have a small device, whose firmware has to be asked for memory back.
+ */
+TestGroup peer_group(const std::string &suite, const std::vector<std::string> &programs,
+                     const std::string &device, const Paths &paths, const TestOptions &options,
+                     bool debug_kernel)
+{
+    TestGroup group;
+
+    for (const std::string &program : programs)
+        group.names.push_back(suite + "/" + program);
+    group.run = [=](const auto &names, TestReport &report) {
+        BootRequest request;
+
+        request.options = {"--device", device};
+        if (debug_kernel)
+            request.options.push_back("--debug-kernel");
+        run_programs(suite, names, paths, options, request, debug_kernel ? kDebugFactor : 1, report);
+    };
+    return group;
+}
+
+void add_peer_groups(std::vector<TestGroup> &groups, const Paths &paths, const TestOptions &options)
+{
+    const std::vector<std::string> quick = {"peer", "coherence"};
+    const std::vector<std::string> all = {"address_space", "advise",           "faults",
+                                          "lifetime",      "oversubscription", "reset"};
+    const std::string small = "peer=on,dram=16M";
+
+    if (!std::filesystem::exists(paths.guest_tests() / "guest-peer"))
+        return;
+    groups.push_back(peer_group("guest-peer", quick, "peer=on", paths, options, false));
+    if (!options.full)
+        return;
+    groups.push_back(peer_group("guest-peer-small", all, small, paths, options, false));
+    groups.push_back(
+        peer_group("guest-peer-debug", {"peer", "address_space"}, "peer=on", paths, options, true));
+}
+
 } // namespace
 
 std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options)
@@ -244,6 +284,7 @@ std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &optio
         if (options.full)
             groups.push_back(oversubscribed_group("guest-small-debug", paths, options, true));
     }
+    add_peer_groups(groups, paths, options);
     return groups;
 }
 

@@ -31,6 +31,7 @@ const std::vector<Selftest> kSelftests = {
     {"selftest", "gmem", "gmem", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "rfc", "rfc", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "memcg", "memcg", {}, {"--no-device", "--module", "test_gmem"}},
+    {"selftest", "peer", "peer", {}, {"--no-device", "--module", "test_gmem"}},
     {"hmm",
      "gmemu",
      "hmm",

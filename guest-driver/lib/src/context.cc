@@ -59,9 +59,13 @@ int gmemu_context_create_mode(struct gmemu_device *device, enum gmemu_context_mo
     case -ENODEV: return gmemu_lib::fail_no_device(*device);
     case -ENOSPC: return fail(ret, "all contexts of the device are in use");
     case -EPROTONOSUPPORT:
-        return fail(ret, "the device cannot walk the CPU's page table: it does not know the format, or an IOMMU "
-                         "is in between");
-    case -EINVAL: return fail(ret, "%d is no mode of a context", static_cast<int>(mode));
+        return fail(ret,
+                    "the device cannot walk the CPU's page table: it does not know the format, or an IOMMU "
+                    "is in between");
+    case -EEXIST:
+        return fail(ret,
+                    "this process has a context already, and a device in peer mode has one for each process");
+    case -EINVAL: return fail(ret, "%d is no mode of a context of this device", static_cast<int>(mode));
     default: return fail(ret, "cannot create a context: %s", strerror(-ret));
     }
     context->device = device;

@@ -59,6 +59,7 @@ struct vm_fault;
  * @GM_RET_NODEV: No such device, context or hnode.
  * @GM_RET_DISABLED: GMEM is off; boot with gmem=on.
  * @GM_RET_INCOMPATIBLE: There is no page table that the device could share.
+ * @GM_RET_CONFLICT: The peer uses these addresses for something of its own.
  */
 enum gm_ret {
 	GM_RET_SUCCESS = 0,
@@ -75,6 +76,7 @@ enum gm_ret {
 	GM_RET_NODEV,
 	GM_RET_DISABLED,
 	GM_RET_INCOMPATIBLE,
+	GM_RET_CONFLICT,
 };
 
 /**
@@ -146,23 +148,39 @@ enum gm_access {
  *
  * @GM_DEV_CAP_REPLAYABLE: Memory accesses can be replayed to recover page faults.
  * @GM_DEV_CAP_PEER: The device has its own VMA/PA management, controlled by
- *	another peer OS. gm_as_attach() answers GM_RET_INVALID for now.
+ *	another peer OS. Its struct gm_mmu has the peer functions.
  */
 #define GM_DEV_CAP_REPLAYABLE	0x00000001
 #define GM_DEV_CAP_PEER		0x00000010
 
 #define gm_dev_is_peer(dev) (((dev)->capability & GM_DEV_CAP_PEER) != 0)
 
-/* Parameter list for peer_map/peer_unmap mmu functions. */
+/**
+ * struct gm_fault_t - parameter list for peer_map/peer_unmap mmu functions
+ * @mm: The process's memory.
+ * @dev: The device.
+ * @va: Start of the range.
+ * @size: Its size in bytes, at most 2 MiB.
+ * @prot: For peer_map(): GM_PROT_*; 0: hold the memory, let nobody use it.
+ * @copy: Set @dma_addr with a valid address if true.
+ * @dma_addr: As much contiguous system memory as @size says, for the device.
+ * @hint: Advice.
+ * @remote: For peer_map(): let the device use the memory at @dma_addr where it
+ *	is, and hold nothing.
+ * @keep: For peer_unmap(): take the access away only; the peer goes on to hold
+ *	the memory and its content.
+ */
 struct gm_fault_t {
 	struct mm_struct *mm;
 	struct gm_dev *dev;
 	unsigned long va;
 	unsigned long size;
 	unsigned long prot;
-	bool copy;	/* Set dma_addr with a valid address if true */
+	bool copy;
 	dma_addr_t dma_addr;
 	enum gm_fault_hint hint;
+	bool remote;
+	bool keep;
 };
 
 /* Flags of struct gm_copy */
@@ -229,27 +247,45 @@ struct gm_share {
  *
  * Required: @pmap_create, @pmap_destroy, @pmap_enter, @pmap_release, @tlb_invl;
  * and @copy with @copy_wait for a device that registers physical memory.
- * The peer functions are not called yet.
+ *
+ * Of a peer (GM_DEV_CAP_PEER): @pmap_create, @pmap_destroy and the four peer
+ * functions, and no other is called. These are told of a process, not of a
+ * context: there is one context of the driver's peers in a process at a time.
+ * The mutex of the address space is held: none may allocate with anything that
+ * can enter reclaim, nor use the process's memory by its addresses.
  */
 struct gm_mmu {
 	/**
-	 * @peer_va_alloc_fixed: Create a VMA in a peer OS.
+	 * @peer_va_alloc_fixed: Create a VMA in a peer OS, at exactly this
+	 * place. prot (GM_PROT_*) is the most that @peer_map will ask for.
+	 * GM_RET_PAGE_EXIST if the peer has something there. May sleep.
 	 */
 	int (*peer_va_alloc_fixed)(struct mm_struct *mm, unsigned long va,
 				   unsigned long size, unsigned long prot);
 	/**
-	 * @peer_va_free: Free a VMA in a peer OS.
+	 * @peer_va_free: Free a VMA in a peer OS, or part of one, or several
+	 * side by side. Nothing is held there. May sleep.
 	 */
 	int (*peer_va_free)(struct mm_struct *mm, unsigned long va,
 			    unsigned long size);
 	/**
 	 * @peer_map: Create physical mappings on peer host. If copy is set,
 	 * copy data [dma_addr, dma_addr + size] to peer host.
+	 *
+	 * Without copy and remote: memory the peer holds keeps its content and
+	 * gets the access that prot says; where it holds none it takes some,
+	 * full of zeroes. If it fails nothing has changed, but that memory
+	 * mapped remotely may not be any more. GM_RET_NOMEM makes GMEM take
+	 * something back and ask again. May sleep.
 	 */
 	int (*peer_map)(struct gm_fault_t *gmf);
 	/**
 	 * @peer_unmap: Destroy physical mappings on peer host. If copy is set,
 	 * copy data back to [dma_addr, dma_addr + size].
+	 *
+	 * When it returns the device cannot use an old translation any more,
+	 * even if the copy failed, and then the peer still holds the data.
+	 * Pages that it does not hold are no error without copy. May sleep.
 	 */
 	int (*peer_unmap)(struct gm_fault_t *gmf);
 
@@ -465,6 +501,9 @@ struct gm_context {
 	/* private: */
 	struct mmu_notifier tlb;	/* if it shares with the CPU */
 	atomic_t shares;		/* pmap_unshare() has not been called */
+	struct xarray peer;	/* see mm/gmem/peer.c; as->map_lock */
+	struct list_head peer_link;	/* all contexts of peers */
+	bool peer_gone;			/* the peer has ended it; as->map_lock */
 	struct xarray blocks;	/* struct gm_block by va >> PMD_SHIFT; as->map_lock */
 	atomic64_t stats[GM_STATS_NR];
 };
@@ -617,6 +656,8 @@ static inline int gm_ret_to_errno(int ret)
 		return -EOPNOTSUPP;
 	case GM_RET_INCOMPATIBLE:
 		return -EPROTONOSUPPORT;
+	case GM_RET_CONFLICT:
+		return -EADDRINUSE;
 	default:
 		return -EIO;
 	}

@@ -16,8 +16,10 @@ void gm_as_put(struct gm_as *as)
 
 	if (!refcount_dec_and_test(&as->ref))
 		return;
-	list_for_each_entry_safe(ctx, tmp, &as->detached, gm_as_link)
+	list_for_each_entry_safe(ctx, tmp, &as->detached, gm_as_link) {
+		xa_destroy(&ctx->peer);
 		kfree(ctx);
+	}
 	gm_range_forget(as, 0, ULONG_MAX);
 	mutex_destroy(&as->map_lock);
 	kfree(as);
@@ -229,7 +231,11 @@ static void gm_context_detach(struct gm_context *ctx)
 
 	if (ctx->mode == GM_MMU_MODE_SHARE)
 		gm_share_detach(ctx);
+	if (gm_dev_is_peer(dev))
+		gm_peer_detach(ctx);
 	dev->mmu->pmap_destroy(ctx->pmap);
+	if (gm_dev_is_peer(dev))
+		gm_peer_left(ctx);
 	xa_destroy(&ctx->blocks);
 	if (ctx->mode == GM_MMU_MODE_REPLICATE)
 		static_branch_dec(&gm_replicas_exist);
@@ -242,7 +248,8 @@ static void gm_context_detach(struct gm_context *ctx)
  * Detaches all contexts: their translations are removed, the TLBs flushed, the
  * page tables destroyed, the contexts freed. What is in device memory belongs
  * to the process, not to the context: it stays and comes home when the CPU
- * touches it. Works after the process has exited too.
+ * touches it; what a peer holds comes home at once. Works after the process has
+ * exited too.
  *
  * The driver must have stopped the queues of the contexts. Faults that are being
  * served are waited for; none may be reported for these contexts afterwards.
@@ -310,8 +317,9 @@ EXPORT_SYMBOL_GPL(gm_as_destroy);
  * @out_ctx: Out: the context. gm_context.pmap is what pmap_create() made.
  *
  * Context: May sleep.
- * Return: GM_RET_SUCCESS; GM_RET_INVALID for a mode or a kind of device that is
- * not supported; GM_RET_PAGE_EXIST if the device is attached already;
+ * Return: GM_RET_SUCCESS; GM_RET_INVALID for a mode that is not supported, which
+ * of a peer is any but GM_MMU_MODE_COHERENT_EXCLUSIVE; GM_RET_PAGE_EXIST if the
+ * device is attached already, or another peer of the driver to this process;
  * GM_RET_KILLED if the process is gone; GM_RET_INCOMPATIBLE for
  * GM_MMU_MODE_SHARE if there is no page table that the device could walk; or
  * what pmap_create(), pmap_share() or context_switch() returned.
@@ -324,8 +332,9 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 
 	if (!gmem_is_enabled())
 		return GM_RET_DISABLED;
-	if (!as || !dev || !out_ctx || gm_dev_is_peer(dev) ||
-	    mode > GM_MMU_MODE_REPLICATE)
+	if (!as || !dev || !out_ctx || mode > GM_MMU_MODE_REPLICATE)
+		return GM_RET_INVALID;
+	if (gm_dev_is_peer(dev) && mode != GM_MMU_MODE_COHERENT_EXCLUSIVE)
 		return GM_RET_INVALID;
 
 	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
@@ -335,6 +344,14 @@ int gm_as_attach(struct gm_as *as, struct gm_dev *dev, enum gm_mmu_mode mode,
 	ctx->dev = dev;
 	ctx->mode = mode;
 	xa_init(&ctx->blocks);
+	xa_init(&ctx->peer);
+	if (gm_dev_is_peer(dev)) {
+		ret = gm_peer_attach(ctx);
+		if (ret) {
+			kfree(ctx);
+			return ret;
+		}
+	}
 
 	/* First: what the CPU has by now is looked at once it is attached. */
 	if (mode == GM_MMU_MODE_REPLICATE)
@@ -390,6 +407,8 @@ err_unlock:
 	up_write(&as->use_lock);
 	if (mode == GM_MMU_MODE_REPLICATE)
 		static_branch_dec(&gm_replicas_exist);
+	if (gm_dev_is_peer(dev))
+		gm_peer_left(ctx);
 	kfree(ctx);
 	return ret;
 }

@@ -99,6 +99,8 @@ static int gm_copy_pages(struct gm_dev *dev, struct gm_migration *m,
 	unsigned int i;
 	int ret = GM_RET_SUCCESS;
 
+	if (gm_dev_is_peer(dev))
+		return gm_peer_copy_out(m, nr_pages);
 	m->nr = 0;
 	for (i = 0; i < nr_pages && !ret; i++) {
 		struct page *src = migrate_pfn_to_page(m->src[i]);

@@ -16,6 +16,13 @@ static bool gm_mmu_is_complete(const struct gm_mmu *mmu)
 	       mmu->pmap_release && mmu->tlb_invl;
 }
 
+static bool gm_mmu_is_complete_for_peer(const struct gm_mmu *mmu)
+{
+	return mmu->pmap_create && mmu->pmap_destroy &&
+	       mmu->peer_va_alloc_fixed && mmu->peer_va_free &&
+	       mmu->peer_map && mmu->peer_unmap;
+}
+
 /**
  * gm_dev_create - make a device known to GMEM
  * @mmu: The driver's MMU functions; must outlive the device.
@@ -41,7 +48,8 @@ int gm_dev_create(struct gm_mmu *mmu, void *dev_data, unsigned long cap,
 		return GM_RET_INVALID;
 	if (cap & ~(unsigned long)(GM_DEV_CAP_REPLAYABLE | GM_DEV_CAP_PEER))
 		return GM_RET_INVALID;
-	if (!(cap & GM_DEV_CAP_PEER) && !gm_mmu_is_complete(mmu))
+	if (cap & GM_DEV_CAP_PEER ? !gm_mmu_is_complete_for_peer(mmu) :
+				    !gm_mmu_is_complete(mmu))
 		return GM_RET_INVALID;
 
 	dev = kzalloc(sizeof(*dev), GFP_KERNEL);

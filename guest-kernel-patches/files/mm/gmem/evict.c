@@ -29,9 +29,18 @@ static void gm_release_dst(struct gm_migration *m, unsigned int nr)
 	}
 }
 
-/* @moved: Out, how many pages went home. Returns what the copy returned. */
-static int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
-			  bool pinned_too, unsigned int *moved)
+/**
+ * gm_evict_pages - bring pages home
+ * @hnode: Their hnode; it has a device.
+ * @pfn: The first of them.
+ * @nr: How many, up to the size of a block; unused ones are left out.
+ * @pinned_too: Those that are not to be evicted as well.
+ * @moved: Out: how many went home.
+ *
+ * Return: what the copy returned.
+ */
+int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn, unsigned int nr,
+		   bool pinned_too, unsigned int *moved)
 {
 	struct gm_dev *dev = hnode->dev;
 	struct gm_migration *m;
@@ -40,23 +49,23 @@ static int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn,
 
 	*moved = 0;
 	m = gm_migration_alloc();
-	migrate_device_range(m->src, pfn, GM_BLOCK_PAGES);
-	for (i = 0; i < GM_BLOCK_PAGES && !pinned_too; i++)
+	migrate_device_range(m->src, pfn, nr);
+	for (i = 0; i < nr && !pinned_too; i++)
 		if (m->src[i] && gm_hnode_page_pinned(pfn_to_page(pfn + i)))
 			m->src[i] &= ~MIGRATE_PFN_MIGRATE;
-	gm_alloc_host_pages(m, GM_BLOCK_PAGES, NULL, 0);
-	ret = gm_copy_to_host(dev, m, GM_BLOCK_PAGES);
+	gm_alloc_host_pages(m, nr, NULL, 0);
+	ret = gm_copy_to_host(dev, m, nr);
 	if (ret)
-		gm_release_dst(m, GM_BLOCK_PAGES);
-	migrate_device_pages(m->src, m->dst, GM_BLOCK_PAGES);
-	for (i = 0; i < GM_BLOCK_PAGES; i++) {
+		gm_release_dst(m, nr);
+	migrate_device_pages(m->src, m->dst, nr);
+	for (i = 0; i < nr; i++) {
 		if (!m->src[i])
 			continue;
 		used++;
 		if (m->dst[i] && (m->src[i] & MIGRATE_PFN_MIGRATE))
 			(*moved)++;
 	}
-	migrate_device_finalize(m->src, m->dst, GM_BLOCK_PAGES);
+	migrate_device_finalize(m->src, m->dst, nr);
 	trace_gmem_evict(dev->id, gm_page_device_addr(pfn_to_page(pfn)), used,
 			 *moved);
 	gm_migration_free(m);
@@ -69,7 +78,9 @@ static unsigned int gm_evict_chunk(struct gm_hnode *hnode, unsigned long pfn,
 {
 	unsigned int moved;
 
-	gm_evict_pages(hnode, pfn, false, &moved);
+	gm_evict_pages(hnode, pfn, GM_BLOCK_PAGES, false, &moved);
+	/* A peer has to give the memory back before it is free. */
+	flush_work(&hnode->peer_work);
 	gm_hnode_count_evicted(hnode, moved, background);
 	if (ctx) {
 		gm_count(ctx, pages_evicted, moved);
@@ -107,6 +118,22 @@ bool gm_evict(struct gm_dev *dev, unsigned long nr_pages)
 		cond_resched();
 	}
 	return gm_hnode_nr_free(dev) >= nr_pages;
+}
+
+/**
+ * gm_evict_more - take memory back from a peer that says it has no more
+ * @dev: The device.
+ * @nr_pages: How many pages; fewer are better than none.
+ *
+ * Context: As gm_evict().
+ * Return: true if there is more than before.
+ */
+bool gm_evict_more(struct gm_dev *dev, unsigned long nr_pages)
+{
+	unsigned long before = gm_hnode_nr_free(dev);
+
+	return gm_evict(dev, before + nr_pages) ||
+	       gm_hnode_nr_free(dev) > before;
 }
 
 /**
@@ -151,8 +178,8 @@ int gm_evict_hnode(struct gm_hnode *hnode)
 	int ret;
 
 	for (i = 0; i < hnode->nr_chunks; i++) {
-		ret = gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES, true,
-				     &moved);
+		ret = gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES,
+				     GM_BLOCK_PAGES, true, &moved);
 		gm_hnode_count_evicted(hnode, moved, false);
 		if (ret == GM_RET_NODEV)
 			return ret;

@@ -16,6 +16,8 @@
 #define GM_MAP_TRIES		8
 /* Attempts at migration before the page is mapped where it is. */
 #define GM_MIGRATE_TRIES	3
+/* What a peer is asked to hold at most for one fault: 256 KiB. */
+#define GM_PEER_WINDOW_PAGES	64U
 
 static bool gm_access_writes(unsigned int access, struct vm_area_struct *vma)
 {
@@ -179,6 +181,13 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	advice = gm_range_lookup(as, fault->addr, &fault->start, &fault->end);
 	gm_fault_heed(ctx->dev, fault, &advice);
 	bounds = gm_vma_bounds(as, vma, fault);
+	/* A peer may take a message for each page; the device waits for all. */
+	if (gm_dev_is_peer(ctx->dev) && !fault->whole) {
+		unsigned int first = round_down(index, GM_PEER_WINDOW_PAGES);
+
+		bounds.first = max(bounds.first, first);
+		bounds.end = min(bounds.end, first + GM_PEER_WINDOW_PAGES);
+	}
 	hot = fault->hint == GM_FAULT_HINT_MARK_HOT;
 
 	mutex_lock(&as->map_lock);
@@ -312,6 +321,7 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 	struct gm_as *as = ctx->as;
 	struct vm_area_struct *vma;
 	unsigned int tries, migrations = 0;
+	bool made_room = false;
 	int ret = GM_RET_RETRY;
 
 	if (addr < as->start_va || addr >= as->end_va)
@@ -347,6 +357,13 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		}
 		mmap_read_unlock(mm);
 
+		/* A peer needs memory of its own for page tables. */
+		if (ret == GM_RET_NOMEM && gm_dev_is_peer(ctx->dev) &&
+		    !made_room) {
+			made_room = true;
+			if (gm_evict_more(ctx->dev, GM_GRANULE_PAGES))
+				ret = GM_RET_RETRY;
+		}
 		if (ret == GM_RET_MIGRATING || ret == GM_RET_PAGE_EXIST) {
 			migrations++;
 			ret = GM_RET_RETRY;

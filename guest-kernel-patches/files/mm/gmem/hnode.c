@@ -113,6 +113,20 @@ bool gm_page_is_local(struct page *page, struct gm_dev *dev)
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_page_is_local);
 
+/* Of a page of a peer's hnode. */
+struct gm_standin *gm_page_standin(struct page *page)
+{
+	struct gm_hnode *hnode = gm_page_hnode(page);
+
+	return &hnode->standins[page_to_pfn(page) - gm_hnode_first_pfn(hnode)];
+}
+
+struct page *gm_standin_page(struct gm_hnode *hnode, struct gm_standin *standin)
+{
+	return pfn_to_page(gm_hnode_first_pfn(hnode) +
+			   (standin - hnode->standins));
+}
+
 static struct gm_chunk *gm_page_chunk(struct page *page, unsigned int *index)
 {
 	struct gm_hnode *hnode = gm_page_hnode(page);
@@ -431,6 +445,12 @@ struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
 	return found;
 }
 
+/* Keeps the struct, not the pages. */
+void gm_hnode_get(struct gm_hnode *hnode)
+{
+	kobject_get(&hnode->kobj);
+}
+
 void gm_hnode_put(struct gm_hnode *hnode)
 {
 	kobject_put(&hnode->kobj);
@@ -446,7 +466,8 @@ void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr,
 	spin_unlock(&gm_page_lock);
 }
 
-static void gm_page_free(struct page *page)
+/* A page can be taken again. */
+void gm_page_put_back(struct page *page)
 {
 	struct gm_hnode *hnode = gm_page_hnode(page);
 	struct gm_chunk *chunk;
@@ -467,6 +488,12 @@ static void gm_page_free(struct page *page)
 	if (hnode->orphan && hnode->nr_free == hnode->nr_pages)
 		schedule_work(&hnode->release_work);
 	spin_unlock(&gm_page_lock);
+}
+
+static void gm_page_free(struct page *page)
+{
+	if (!gm_peer_page_freed(gm_page_hnode(page), page))
+		gm_page_put_back(page);
 }
 
 static const struct dev_pagemap_ops gm_pagemap_ops = {
@@ -532,6 +559,7 @@ static void gm_hnode_release(struct kobject *kobj)
 {
 	struct gm_hnode *hnode = container_of(kobj, struct gm_hnode, kobj);
 
+	kvfree(hnode->standins);
 	kvfree(hnode->chunks);
 	kfree(hnode);
 }
@@ -545,6 +573,8 @@ static const struct kobj_type gm_hnode_ktype = {
 /* No page is used any more, or the last one is just being freed. */
 static void gm_hnode_teardown(struct gm_hnode *hnode)
 {
+	/* It may just be coming to its end. */
+	cancel_work_sync(&hnode->peer_work);
 	memunmap_pages(&hnode->pgmap);
 	release_mem_region(hnode->res->start, resource_size(hnode->res));
 	kobject_del(&hnode->kobj);
@@ -569,7 +599,11 @@ static int gm_hnode_init_chunks(struct gm_hnode *hnode)
 		hnode->chunks[i].hnode = hnode;
 		list_add_tail(&hnode->chunks[i].link, &hnode->free);
 	}
-	return GM_RET_SUCCESS;
+	if (!gm_dev_is_peer(hnode->dev))
+		return GM_RET_SUCCESS;
+	hnode->standins = kvcalloc(hnode->nr_pages, sizeof(*hnode->standins),
+				   GFP_KERNEL);
+	return hnode->standins ? GM_RET_SUCCESS : GM_RET_NOMEM;
 }
 
 /**
@@ -580,6 +614,9 @@ static int gm_hnode_init_chunks(struct gm_hnode *hnode)
  *
  * Only whole aligned 2 MiB within the range are used. The id of the hnode made
  * is added to gm_dev.registered_hnodes.
+ *
+ * A peer manages its memory itself. This tells how much of it processes may use:
+ * so many pages can stand in for what the peer holds.
  *
  * Context: May sleep.
  * Return: a value of &enum gm_ret.
@@ -595,8 +632,9 @@ int gm_dev_register_physmem(struct gm_dev *dev, unsigned long begin,
 
 	if (!gmem_is_enabled())
 		return GM_RET_DISABLED;
-	if (!dev || !dev->mmu->copy || !dev->mmu->copy_wait ||
-	    begin > ULONG_MAX - GM_BLOCK_SIZE)
+	if (!dev || begin > ULONG_MAX - GM_BLOCK_SIZE)
+		return GM_RET_INVALID;
+	if (!gm_dev_is_peer(dev) && (!dev->mmu->copy || !dev->mmu->copy_wait))
 		return GM_RET_INVALID;
 	begin = ALIGN(begin, GM_BLOCK_SIZE);
 	end = ALIGN_DOWN(end, GM_BLOCK_SIZE);
@@ -614,6 +652,8 @@ int gm_dev_register_physmem(struct gm_dev *dev, unsigned long begin,
 	init_rwsem(&hnode->use);
 	INIT_WORK(&hnode->release_work, gm_hnode_release_work);
 	INIT_WORK(&hnode->evict_work, gm_evict_work);
+	init_llist_head(&hnode->freed);
+	INIT_WORK(&hnode->peer_work, gm_peer_work);
 	hnode->dev = dev;
 	hnode->begin = begin;
 	hnode->nr_pages = size >> PAGE_SHIFT;
@@ -693,6 +733,9 @@ static void gm_dev_unmap(struct gm_dev *dev)
 
 		mutex_lock(&as->map_lock);
 		gm_unmap_range(ctx, as->start_va, as->end_va);
+		/* It may be another peer the next time. */
+		if (gm_dev_is_peer(dev))
+			gm_peer_va_free(ctx, 0, ULONG_MAX);
 		mutex_unlock(&as->map_lock);
 	}
 	mutex_unlock(&dev->lock);
@@ -707,7 +750,8 @@ static void gm_dev_unmap(struct gm_dev *dev)
  * because the device does not copy any more, is lost: the CPU gets SIGBUS for
  * it. Never waits for long: the struct pages of such pages stay until their
  * owners exit. Contexts may stay attached; none of them maps the memory when
- * this returns, so it may be registered again, for others.
+ * this returns, so it may be registered again, for others. A peer has no VMA of
+ * them any more, and maps nothing remotely.
  *
  * Context: May sleep.
  */
@@ -741,6 +785,7 @@ void gm_dev_unregister_physmem(struct gm_dev *dev, unsigned int nid)
 		/* Gone for good: trying again is of no use. */
 		if (gm_evict_hnode(hnode) == GM_RET_NODEV)
 			tries = GM_UNREGISTER_TRIES;
+		flush_work(&hnode->peer_work);
 		spin_lock(&gm_page_lock);
 		empty = hnode->nr_free == hnode->nr_pages;
 		spin_unlock(&gm_page_lock);
@@ -761,11 +806,12 @@ void gm_dev_unregister_physmem(struct gm_dev *dev, unsigned int nid)
 	spin_unlock(&gm_page_lock);
 	up_write(&hnode->use);
 
+	if (!empty || gm_dev_is_peer(dev))
+		gm_dev_unmap(dev);
 	if (empty) {
 		gm_hnode_teardown(hnode);
 		return;
 	}
-	gm_dev_unmap(dev);
 	pr_err("hnode%u: %lu pages could not be brought home\n", nid,
 	       hnode->nr_pages - hnode->nr_free);
 }

@@ -22,6 +22,7 @@
 
 #include <linux/gmem.h>
 #include <linux/kobject.h>
+#include <linux/llist.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
@@ -44,6 +45,19 @@
 #define GM_ACCESS_ANY		(GM_ACCESS_PREFETCH + 1)
 
 struct gm_chunk;
+
+/**
+ * struct gm_standin - where a peer holds the content of a page
+ * @link: In gm_hnode.freed.
+ * @ctx: The context, with a reference on its address space; NULL: nowhere. Set
+ *	before the page is mapped, cleared when nobody has it any more.
+ * @va: The address in that context; valid with @ctx.
+ */
+struct gm_standin {
+	struct llist_node link;
+	struct gm_context *ctx;
+	unsigned long va;
+};
 
 /**
  * struct gm_hnode - memory of a device that Linux manages
@@ -70,6 +84,9 @@ struct gm_chunk;
  * @use: Held for reading while the device is needed to bring a page home.
  * @release_work: Does that.
  * @evict_work: Makes room before somebody has to wait for it.
+ * @standins: By page, if @dev is a peer; NULL otherwise.
+ * @freed: Those that nobody has any more, and that the peer still knows.
+ * @peer_work: Tells it.
  * @kobj: Directory in sysfs and reference count.
  */
 struct gm_hnode {
@@ -95,6 +112,9 @@ struct gm_hnode {
 	struct rw_semaphore use;
 	struct work_struct release_work;
 	struct work_struct evict_work;
+	struct gm_standin *standins;
+	struct llist_head freed;
+	struct work_struct peer_work;
 	struct kobject kobj;
 };
 
@@ -234,6 +254,10 @@ struct gm_hnode *gm_page_hnode(struct page *page);
 unsigned long gm_page_device_addr(struct page *page);
 bool gm_page_is_gmem(struct page *page);
 bool gm_page_is_local(struct page *page, struct gm_dev *dev);
+struct gm_standin *gm_page_standin(struct page *page);
+struct page *gm_standin_page(struct gm_hnode *hnode,
+			     struct gm_standin *standin);
+void gm_page_put_back(struct page *page);
 unsigned int gm_hnode_alloc(struct gm_dev *dev, struct gm_block *block,
 			    const unsigned long *want, struct page **pages);
 unsigned long gm_hnode_nr_free(struct gm_dev *dev);
@@ -243,6 +267,7 @@ struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
 				 struct gm_context **ctx);
 bool gm_hnode_victim_of(struct gm_hnode *hnode, unsigned long *pfn,
 			struct gm_context **ctx);
+void gm_hnode_get(struct gm_hnode *hnode);
 void gm_hnode_put(struct gm_hnode *hnode);
 void gm_hnode_count_evicted(struct gm_hnode *hnode, unsigned int nr,
 			    bool background);
@@ -259,7 +284,10 @@ int gm_evict_init(void);
 void gm_evict_wake(struct gm_hnode *hnode);
 void gm_evict_work(struct work_struct *work);
 bool gm_evict(struct gm_dev *dev, unsigned long nr_pages);
+bool gm_evict_more(struct gm_dev *dev, unsigned long nr_pages);
 int gm_evict_hnode(struct gm_hnode *hnode);
+int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn, unsigned int nr,
+		   bool pinned_too, unsigned int *moved);
 
 /* policy.c */
 struct gm_window gm_policy_window(const unsigned long *resident,
@@ -278,6 +306,29 @@ int gm_copy_to_device(struct gm_dev *dev, struct gm_migration *m,
 		      unsigned int nr_pages);
 int gm_copy_to_host(struct gm_dev *dev, struct gm_migration *m,
 		    unsigned int nr_pages);
+
+/* peer.c */
+bool gm_peer_is_at(struct gm_context *ctx, struct page *page, unsigned long va);
+int gm_peer_prepare(struct gm_context *ctx, struct vm_area_struct *vma,
+		    unsigned long start, unsigned long end);
+void gm_peer_va_free(struct gm_context *ctx, unsigned long start,
+		     unsigned long end);
+int gm_peer_enter(struct gm_context *ctx, unsigned long va, unsigned long size,
+		  unsigned long pa, unsigned long prot);
+void gm_peer_revoke(struct gm_context *ctx, unsigned long va,
+		    unsigned long size);
+int gm_peer_copy_in(struct gm_context *ctx, struct gm_migration *m,
+		    unsigned long start, unsigned int nr_pages);
+int gm_peer_copy_out(struct gm_migration *m, unsigned int nr_pages);
+bool gm_peer_find_stale(struct gm_context *ctx, unsigned long va,
+			const unsigned long *other, unsigned long *stale);
+void gm_peer_clear(struct gm_context *ctx, unsigned long va,
+		   const unsigned long *stale);
+void gm_peer_work(struct work_struct *work);
+bool gm_peer_page_freed(struct gm_hnode *hnode, struct page *page);
+int gm_peer_attach(struct gm_context *ctx);
+void gm_peer_left(struct gm_context *ctx);
+void gm_peer_detach(struct gm_context *ctx);
 
 /* migrate.c */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,

@@ -50,6 +50,9 @@ static void gm_flush_one(struct gm_context *ctx, struct gm_flush *flush)
 {
 	const struct gm_mmu *mmu = ctx->dev->mmu;
 
+	/* It has done that itself. */
+	if (gm_dev_is_peer(ctx->dev))
+		return;
 	gm_count(ctx, tlb_flushes, 1);
 	if (flush->nr > 1 && flush->nr <= GM_FLUSH_RANGES &&
 	    mmu->tlb_invl_coalesced)
@@ -185,6 +188,16 @@ void gm_count_mapped(struct gm_context *ctx, unsigned long start,
 	}
 }
 
+/* The entries of a range go; the TLBs are flushed afterwards. */
+static void gm_release(struct gm_context *ctx, unsigned long va,
+		       unsigned long size)
+{
+	if (gm_dev_is_peer(ctx->dev))
+		gm_peer_revoke(ctx, va, size);
+	else
+		ctx->dev->mmu->pmap_release(ctx->pmap, va, size);
+}
+
 /**
  * gm_unmap_range - take a range away from a context's device
  * @ctx: The context; map_lock of its address space held.
@@ -198,7 +211,6 @@ void gm_count_mapped(struct gm_context *ctx, unsigned long start,
 bool gm_unmap_range(struct gm_context *ctx, unsigned long start,
 		    unsigned long end)
 {
-	const struct gm_mmu *mmu = ctx->dev->mmu;
 	unsigned long index, first_block = start >> GM_BLOCK_SHIFT;
 	unsigned long last_block = (end - 1) >> GM_BLOCK_SHIFT;
 	struct gm_block *block;
@@ -216,8 +228,8 @@ bool gm_unmap_range(struct gm_context *ctx, unsigned long start,
 		if (first >= w.end)
 			continue;
 		last = find_last_bit(block->mapped, w.end);
-		mmu->pmap_release(ctx->pmap, va + first * PAGE_SIZE,
-				  (last + 1 - first) * PAGE_SIZE);
+		gm_release(ctx, va + first * PAGE_SIZE,
+			   (last + 1 - first) * PAGE_SIZE);
 		gm_flush_add(&flush, va + first * PAGE_SIZE,
 			     va + (last + 1) * PAGE_SIZE);
 	}
@@ -346,11 +358,20 @@ int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
 	return err ? gm_hmm_ret(err) : GM_RET_SUCCESS;
 }
 
+/* Is this memory of the device that the context can map at this address? */
+static bool gm_page_is_usable(struct gm_context *ctx, struct page *page,
+			      unsigned long va)
+{
+	return gm_page_is_local(page, ctx->dev) &&
+	       (!gm_dev_is_peer(ctx->dev) || gm_peer_is_at(ctx, page, va));
+}
+
 /*
  * See what the CPU's page table has of the window, with the page at @addr in it.
  * A page in device memory that the CPU could not write to without a fault is
  * shared after fork, or write protected for another reason: that ends with a
- * writable page in system memory, and GM_RET_PAGE_EXIST.
+ * writable page in system memory, and GM_RET_PAGE_EXIST. So does what a peer
+ * holds at another address.
  */
 static int gm_look(struct gm_context *ctx, struct hmm_range *range,
 		   unsigned long addr, bool write)
@@ -371,6 +392,12 @@ static int gm_look(struct gm_context *ctx, struct hmm_range *range,
 
 		pfn = range->hmm_pfns[index];
 		there = (pfn & HMM_PFN_VALID) && !(pfn & HMM_PFN_ERROR);
+		if (there &&
+		    gm_page_is_local(hmm_pfn_to_page(pfn), ctx->dev) &&
+		    !gm_page_is_usable(ctx, hmm_pfn_to_page(pfn), addr)) {
+			ret = gm_fault_in(ctx, addr, write, NULL);
+			return ret ?: GM_RET_PAGE_EXIST;
+		}
 		if (there && (!write || (pfn & HMM_PFN_WRITE)))
 			return GM_RET_SUCCESS;
 		if (there &&
@@ -403,14 +430,15 @@ static unsigned long gm_vma_prot(struct vm_area_struct *vma, bool write)
 }
 
 /*
- * Find the entry for page i. False: leave it alone, because there is nothing to
+ * Find the entry for a page. False: leave it alone, because there is nothing to
  * map, it is mapped like that already, or it cannot be mapped.
  */
 static bool gm_entry_make(struct gm_context *ctx, struct vm_area_struct *vma,
-			  struct gm_block *block, unsigned int i,
+			  struct gm_block *block, unsigned long va,
 			  unsigned long hmm_pfn, bool remap, bool local_only,
 			  struct gm_entry *entry)
 {
+	unsigned int i = gm_block_index(va);
 	bool write = (hmm_pfn & HMM_PFN_WRITE) && (vma->vm_flags & VM_WRITE);
 	bool mapped = test_bit(i, block->mapped);
 	struct page *page;
@@ -423,9 +451,11 @@ static bool gm_entry_make(struct gm_context *ctx, struct vm_area_struct *vma,
 
 	page = hmm_pfn_to_page(hmm_pfn);
 	entry->prot = gm_vma_prot(vma, write);
-	if (gm_page_is_local(page, ctx->dev)) {
+	if (gm_page_is_usable(ctx, page, va)) {
 		entry->prot |= GM_PROT_DEV;
-		entry->pa = gm_page_device_addr(page);
+		/* A peer is told by address, where all is contiguous. */
+		entry->pa = gm_dev_is_peer(ctx->dev) ? va :
+						       gm_page_device_addr(page);
 		return true;
 	}
 	if (local_only || is_zone_device_page(page))
@@ -460,13 +490,17 @@ static int gm_enter_run(struct gm_context *ctx, struct gm_block *block,
 	unsigned int i;
 	int ret;
 
-	ret = mmu->pmap_enter(ctx->pmap, start, size, entry->pa, entry->prot);
+	if (gm_dev_is_peer(ctx->dev))
+		ret = gm_peer_enter(ctx, start, size, entry->pa, entry->prot);
+	else
+		ret = mmu->pmap_enter(ctx->pmap, start, size, entry->pa,
+				      entry->prot);
 	trace_gmem_map(ctx->dev->id, start, size, entry->pa, entry->prot);
 	if (find_next_bit(block->mapped, first + nr, first) < first + nr)
 		gm_flush_add(flush, start, start + size);
 	if (ret) {
 		/* Half a run may be there. */
-		mmu->pmap_release(ctx->pmap, start, size);
+		gm_release(ctx, start, size);
 		gm_flush_init(&undo);
 		gm_flush_add(&undo, start, start + size);
 		gm_flush_now(ctx, &undo);
@@ -503,7 +537,7 @@ static bool gm_block_is_huge(struct gm_context *ctx, struct gm_block *block,
 {
 	unsigned int i;
 
-	if (w.end - w.first != GM_BLOCK_PAGES ||
+	if (gm_dev_is_peer(ctx->dev) || w.end - w.first != GM_BLOCK_PAGES ||
 	    bitmap_full(block->mapped, GM_BLOCK_PAGES) ||
 	    !(hmm_pfns[0] & HMM_PFN_VALID) ||
 	    !gm_page_is_local(hmm_pfn_to_page(hmm_pfns[0]), ctx->dev))
@@ -528,7 +562,7 @@ static int gm_enter_window(struct gm_context *ctx, struct vm_area_struct *vma,
 
 	gm_flush_init(&flush);
 	for (i = w.first; i < w.end; i++) {
-		bool ok = gm_entry_make(ctx, vma, block, i,
+		bool ok = gm_entry_make(ctx, vma, block, va + i * PAGE_SIZE,
 					hmm_pfns[i - w.first], remap,
 					local_only, &entry);
 
@@ -570,6 +604,31 @@ static int gm_map_check(struct gm_context *ctx, struct gm_block *block,
 	return GM_RET_SUCCESS;
 }
 
+/* Make room where a peer holds what is elsewhere by now. */
+static int gm_map_clear_stale(struct gm_context *ctx,
+			      const struct hmm_range *range, bool local_only)
+{
+	unsigned long va = range->start & GM_BLOCK_MASK;
+	unsigned int first = gm_block_index(range->start);
+	DECLARE_BITMAP(other, GM_BLOCK_PAGES);
+	DECLARE_BITMAP(stale, GM_BLOCK_PAGES);
+	unsigned int i;
+
+	bitmap_zero(other, GM_BLOCK_PAGES);
+	for (i = first; va + i * PAGE_SIZE < range->end && !local_only; i++) {
+		unsigned long pfn = range->hmm_pfns[i - first];
+
+		if ((pfn & HMM_PFN_VALID) &&
+		    !gm_page_is_usable(ctx, hmm_pfn_to_page(pfn),
+				       va + i * PAGE_SIZE))
+			__set_bit(i, other);
+	}
+	if (!gm_peer_find_stale(ctx, va, other, stale))
+		return GM_RET_SUCCESS;
+	gm_peer_clear(ctx, va, stale);
+	return GM_RET_RETRY;
+}
+
 /*
  * Enter what hmm_range_fault() found, but for what lies in system memory if
  * @local_only. The page at @index, if that is not negative, must be among it.
@@ -600,7 +659,12 @@ static int gm_map_found(struct gm_context *ctx, struct vm_area_struct *vma,
 			return GM_RET_NOMEM;
 		break;
 	}
-	if (mmu->pmap_prepare) {
+	if (gm_dev_is_peer(ctx->dev)) {
+		ret = gm_peer_prepare(ctx, vma, range->start, range->end) ?:
+		      gm_map_clear_stale(ctx, range, local_only);
+		if (ret)
+			goto out;
+	} else if (mmu->pmap_prepare) {
 		ret = mmu->pmap_prepare(ctx->pmap, range->start,
 					range->end - range->start);
 		if (ret)
@@ -673,7 +737,7 @@ int gm_map_window(struct gm_context *ctx, struct vm_area_struct *vma,
 		goto out;
 	page = hmm_pfn_to_page(range.hmm_pfns[index - window.first]);
 	ret = GM_RET_MIGRATING;
-	if (want_local && !gm_page_is_local(page, ctx->dev))
+	if (want_local && !gm_page_is_usable(ctx, page, addr))
 		goto out;
 	ret = gm_map_found(ctx, vma, block, &range, want_local, index);
 out:

@@ -10,6 +10,9 @@
 
 #include <trace/events/gmem.h>
 
+/* Attempts at bringing memory to a peer, with others' memory taken from it. */
+#define GM_PEER_MIGRATIONS	3
+
 static void gm_release_dst(struct gm_migration *m, unsigned int i)
 {
 	struct page *page = migrate_pfn_to_page(m->dst[i]);
@@ -21,25 +24,14 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
 	m->dst[i] = 0;
 }
 
-/**
- * gm_migrate_to_device - bring a range into device memory
- * @ctx: The context; use_lock of its address space held for reading.
- * @vma: The VMA, one that gm_vma_can_migrate(); mmap_lock held.
- * @block: The block the range lies in.
- * @start: First address, page aligned.
- * @end: One past the last, within the VMA and the block.
- * @pin: Not to be evicted.
- * @moved: Out: how many pages were migrated.
- *
- * Best effort: pages that are pinned, locked, of another kind or already there
- * stay where they are, and the caller finds out when it maps the range.
- *
- * Return: GM_RET_SUCCESS, or GM_RET_NOMEM or GM_RET_IO if nothing was migrated, or
- * GM_RET_INVALID if all of it is a file's.
+/*
+ * As gm_migrate_to_device(). @stale: Out, by page of the block: nothing can come
+ * there because a peer holds something of another address.
  */
-int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
-			 struct gm_block *block, unsigned long start,
-			 unsigned long end, bool pin, unsigned int *moved)
+static int gm_migrate_once(struct gm_context *ctx, struct vm_area_struct *vma,
+			   struct gm_block *block, unsigned long start,
+			   unsigned long end, bool pin, unsigned int *moved,
+			   unsigned long *stale)
 {
 	unsigned int offset = gm_block_index(start);
 	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
@@ -56,7 +48,7 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 	};
 	int ret;
 
-	*moved = 0;
+	bitmap_zero(stale, GM_BLOCK_PAGES);
 	/* Before any page is locked: eviction has pages of its own to lock. */
 	if (gm_hnode_nr_free(dev) < nr && !gm_evict(dev, nr))
 		return GM_RET_NOMEM;
@@ -80,17 +72,23 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 		    (!page || PageAnon(page)))
 			__set_bit(offset + i, want);
 	}
+	if (gm_dev_is_peer(dev) &&
+	    gm_peer_find_stale(ctx, start & GM_BLOCK_MASK, want, stale))
+		bitmap_andnot(want, want, stale, GM_BLOCK_PAGES);
 	if (bitmap_empty(want, GM_BLOCK_PAGES))
 		ret = GM_RET_INVALID;
 	else if (!gm_hnode_alloc(dev, block, want, m->pages))
 		ret = GM_RET_NOMEM;
 	for (i = 0; i < nr; i++) {
-		struct page *page = m->pages[offset + i];
+		/* Nobody has looked for pages that nobody wants. */
+		struct page *page = ret ? NULL : m->pages[offset + i];
 
 		m->dst[i] = page ? migrate_pfn(page_to_pfn(page)) : 0;
 	}
 
-	if (!ret)
+	if (!ret && gm_dev_is_peer(dev))
+		ret = gm_peer_copy_in(ctx, m, start, nr);
+	else if (!ret)
 		ret = gm_copy_to_device(dev, m, nr);
 	if (ret)
 		for (i = 0; i < nr; i++)
@@ -113,10 +111,60 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 	gm_count(ctx, pages_to_device, copied);
 	gm_count(ctx, bytes_to_device, copied * PAGE_SIZE);
 	gm_count(ctx, pages_zeroed, zeroed);
-	*moved = copied + zeroed;
+	*moved += copied + zeroed;
 	trace_gmem_to_device(dev->id, start, nr, copied + zeroed);
 out:
 	gm_migration_free(m);
+	return ret;
+}
+
+/**
+ * gm_migrate_to_device - bring a range into device memory
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @vma: The VMA, one that gm_vma_can_migrate(); mmap_lock held.
+ * @block: The block the range lies in.
+ * @start: First address, page aligned.
+ * @end: One past the last, within the VMA and the block.
+ * @pin: Not to be evicted.
+ * @moved: Out: how many pages were migrated.
+ *
+ * Best effort: pages that are pinned, locked, of another kind or already there
+ * stay where they are, and the caller finds out when it maps the range.
+ *
+ * Return: GM_RET_SUCCESS, or GM_RET_NOMEM or GM_RET_IO if nothing was migrated, or
+ * GM_RET_INVALID if all of it is a file's; of a peer what gm_peer_prepare() or peer_map() returned.
+ */
+int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
+			 struct gm_block *block, unsigned long start,
+			 unsigned long end, bool pin, unsigned int *moved)
+{
+	DECLARE_BITMAP(stale, GM_BLOCK_PAGES);
+	struct gm_dev *dev = ctx->dev;
+	unsigned int tries;
+	int ret;
+
+	*moved = 0;
+	if (!gm_dev_is_peer(dev))
+		return gm_migrate_once(ctx, vma, block, start, end, pin, moved,
+				       stale);
+
+	ret = GM_RET_SUCCESS;
+	for (tries = 0; tries < GM_PEER_MIGRATIONS && !ret; tries++) {
+		ret = gm_peer_prepare(ctx, vma, start, end);
+		if (ret)
+			break;
+		ret = gm_migrate_once(ctx, vma, block, start, end, pin, moved,
+				      stale);
+		if (!bitmap_empty(stale, GM_BLOCK_PAGES)) {
+			gm_peer_clear(ctx, start & GM_BLOCK_MASK, stale);
+			ret = GM_RET_SUCCESS;
+		} else if (ret == GM_RET_NOMEM &&
+			   gm_evict_more(dev, (end - start) >> PAGE_SHIFT)) {
+			ret = GM_RET_SUCCESS;
+		} else {
+			break;
+		}
+	}
 	return ret;
 }
 

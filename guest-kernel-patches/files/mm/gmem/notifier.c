@@ -48,6 +48,9 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 			trace_gmem_invalidate(start, end, range->event);
 			changes = true;
 		}
+		/* Such a process has no VMA any more. */
+		if (gm_dev_is_peer(ctx->dev) && !stays)
+			gm_peer_va_free(ctx, start, end);
 		/* A fault that runs may hold on to a block: then leave it. */
 		if (range->event == MMU_NOTIFY_UNMAP &&
 		    down_write_trylock(&as->use_lock)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Two GMEM devices made of software, so that GMEM can be tested without hardware.
+ * GMEM devices made of software, so that GMEM can be tested without hardware: two
+ * whose memory Linux manages, and one that is a peer.
  *
  * They behave like hardware where that matters: they have a page table and a TLB
  * that keeps what it has seen until it is invalidated, an access in flight holds
@@ -48,25 +49,33 @@ struct test_block {
  * @lock: Held for reading by an access, for writing by an invalidation.
  * @table: Whose entries count: its own, those of the pmap it shares, or NULL
  *	if it may not use that any more.
+ * @peer: What a peer has beside it, or NULL.
  */
 struct test_pmap {
 	struct xarray blocks;
 	rwlock_t lock;
 	struct test_pmap *table;
-};
-
-#define NR_DEVICES	2
-
-static const char * const test_names[NR_DEVICES] = {
-	"test_gmem", "test_gmem1",
+	struct test_peer *peer;
 };
 
 struct test_device {
 	struct gm_dev *gm;
 	struct gm_mmu mmu;
 	void *memory;
+	struct test_pages *pages;	/* of a peer */
 	struct miscdevice misc;
 };
+
+static const struct {
+	const char *name;
+	bool peer;
+} test_kinds[] = {
+	{ "test_gmem" },
+	{ "test_gmem1" },
+	{ "test_gmem_peer", true },
+};
+
+#define NR_DEVICES	ARRAY_SIZE(test_kinds)
 
 static struct test_device test_devices[NR_DEVICES];
 
@@ -88,6 +97,8 @@ struct test_file {
 static struct workqueue_struct *test_wq;
 static atomic_t fail_copies = ATOMIC_INIT(0);
 static atomic_t fail_enters = ATOMIC_INIT(0);
+static atomic_t fail_maps = ATOMIC_INIT(0);
+static atomic_t fail_full = ATOMIC_INIT(0);
 static atomic_t stale = ATOMIC_INIT(0);
 static atomic64_t cookies;
 
@@ -147,14 +158,15 @@ static int test_pmap_destroy(void *p)
 		for (i = 0; i < BLOCK_PAGES; i++)
 			WARN_ONCE(block->pte[i] || block->tlb[i],
 				  "page table destroyed with pages mapped\n");
-		kvfree(block);
+		kfree(block);
 	}
 	xa_destroy(&pmap->blocks);
 	kfree(pmap);
 	return GM_RET_SUCCESS;
 }
 
-static int test_pmap_prepare(void *p, unsigned long va, unsigned long size)
+static int test_pmap_prepare_gfp(void *p, unsigned long va, unsigned long size,
+				 gfp_t gfp)
 {
 	struct test_pmap *pmap = p;
 	unsigned long index;
@@ -165,16 +177,21 @@ static int test_pmap_prepare(void *p, unsigned long va, unsigned long size)
 
 		if (xa_load(&pmap->blocks, index))
 			continue;
-		block = kvzalloc(sizeof(*block), GFP_KERNEL);
+		block = kzalloc(sizeof(*block), gfp);
 		if (!block)
 			return GM_RET_NOMEM;
-		old = xa_cmpxchg(&pmap->blocks, index, NULL, block, GFP_KERNEL);
+		old = xa_cmpxchg(&pmap->blocks, index, NULL, block, gfp);
 		if (old)
-			kvfree(block);
+			kfree(block);
 		if (xa_is_err(old))
 			return GM_RET_NOMEM;
 	}
 	return GM_RET_SUCCESS;
+}
+
+static int test_pmap_prepare(void *p, unsigned long va, unsigned long size)
+{
+	return test_pmap_prepare_gfp(p, va, size, GFP_KERNEL);
 }
 
 static u64 *test_entry(struct test_pmap *pmap, unsigned long va, bool tlb)
@@ -297,6 +314,399 @@ static struct gm_mmu test_mmu = {
 	.tlb_invl_atomic = true,
 	.page_sizes = BIT(PAGE_SHIFT) | BIT(BLOCK_SHIFT),
 };
+
+/*
+ * The peer. An operating system would not be needed for what it does here: keep
+ * a list of VMAs and a bitmap of pages, and an entry for each page of a VMA. An
+ * entry may be held and not valid: then nobody has access to the memory.
+ */
+
+#define ENTRY_HELD	BIT_ULL(6)
+#define ENTRY_LOCAL	((u64)GM_PROT_DEV << 1)
+
+/* What it needs for itself, so that it has less than its memory's size says. */
+#define PEER_RESERVED	256
+
+struct test_pages {
+	spinlock_t lock;	/* of @used */
+	unsigned long nr;
+	unsigned long *used;
+};
+
+struct test_vma {
+	struct list_head link;
+	unsigned long start;
+	unsigned long end;
+	unsigned long prot;
+};
+
+/**
+ * struct test_peer - a process, as the peer sees it
+ * @link: In test_peers.
+ * @pmap: Its page table.
+ * @pages: The peer's pages.
+ * @mm: The process.
+ * @lock: Of everything here and of the entries.
+ * @vmas: struct test_vma, in no order.
+ * @own: One that is the peer's and not the process's.
+ * @held: Number of entries that hold a page.
+ */
+struct test_peer {
+	struct list_head link;
+	struct test_pmap *pmap;
+	struct test_pages *pages;
+	struct mm_struct *mm;
+	struct mutex lock;	/* see above */
+	struct list_head vmas;
+	struct test_vma own;
+	unsigned long held;
+};
+
+static LIST_HEAD(test_peers);
+static DEFINE_MUTEX(test_peers_lock);
+
+static struct test_peer *test_peer_find(struct mm_struct *mm)
+{
+	struct test_peer *peer, *found = NULL;
+
+	mutex_lock(&test_peers_lock);
+	list_for_each_entry(peer, &test_peers, link)
+		if (peer->mm == mm)
+			found = peer;
+	mutex_unlock(&test_peers_lock);
+	return found;
+}
+
+static int test_peer_create(struct gm_dev *dev, void **out)
+{
+	struct test_device *td = dev->dev_data;
+	struct test_peer *peer;
+	struct test_pmap *pmap;
+	int ret;
+
+	peer = kzalloc(sizeof(*peer), GFP_KERNEL);
+	if (!peer)
+		return GM_RET_NOMEM;
+	ret = test_pmap_create(dev, out);
+	if (ret) {
+		kfree(peer);
+		return ret;
+	}
+	pmap = *out;
+	pmap->peer = peer;
+	peer->pmap = pmap;
+	peer->pages = td->pages;
+	peer->mm = current->mm;
+	mutex_init(&peer->lock);
+	INIT_LIST_HEAD(&peer->vmas);
+	mutex_lock(&test_peers_lock);
+	list_add(&peer->link, &test_peers);
+	mutex_unlock(&test_peers_lock);
+	return GM_RET_SUCCESS;
+}
+
+static int test_peer_destroy(void *p)
+{
+	struct test_pmap *pmap = p;
+	struct test_peer *peer = pmap->peer;
+
+	mutex_lock(&test_peers_lock);
+	list_del(&peer->link);
+	mutex_unlock(&test_peers_lock);
+	WARN_ONCE(peer->held, "peer ends with memory held\n");
+	WARN_ONCE(!list_empty(&peer->vmas), "peer ends with VMAs\n");
+	kfree(peer);
+	return test_pmap_destroy(p);
+}
+
+static bool test_peer_alloc(struct test_pages *pages, u64 *addr)
+{
+	unsigned long i;
+
+	spin_lock(&pages->lock);
+	i = find_first_zero_bit(pages->used, pages->nr);
+	if (i < pages->nr)
+		__set_bit(i, pages->used);
+	spin_unlock(&pages->lock);
+	*addr = (u64)i << PAGE_SHIFT;
+	return i < pages->nr;
+}
+
+static void test_peer_free(struct test_pages *pages, u64 entry)
+{
+	spin_lock(&pages->lock);
+	__clear_bit((entry & PAGE_MASK) >> PAGE_SHIFT, pages->used);
+	spin_unlock(&pages->lock);
+}
+
+static int test_peer_va_alloc_fixed(struct mm_struct *mm, unsigned long va,
+				    unsigned long size, unsigned long prot)
+{
+	struct test_peer *peer = test_peer_find(mm);
+	struct test_vma *vma, *new;
+
+	if (!peer)
+		return GM_RET_NODEV;
+	/* Held up by nothing that the caller may not wait for. */
+	new = kmalloc(sizeof(*new), GFP_ATOMIC);
+	if (!new)
+		return GM_RET_NOMEM;
+	new->start = va;
+	new->end = va + size;
+	new->prot = prot;
+	mutex_lock(&peer->lock);
+	list_for_each_entry(vma, &peer->vmas, link)
+		if (vma->start < new->end && new->start < vma->end)
+			goto exists;
+	if (peer->own.start < new->end && new->start < peer->own.end)
+		goto exists;
+	list_add(&new->link, &peer->vmas);
+	mutex_unlock(&peer->lock);
+	return GM_RET_SUCCESS;
+
+exists:
+	mutex_unlock(&peer->lock);
+	kfree(new);
+	return GM_RET_PAGE_EXIST;
+}
+
+static int test_peer_va_free(struct mm_struct *mm, unsigned long va,
+			     unsigned long size)
+{
+	struct test_peer *peer = test_peer_find(mm);
+	unsigned long end = va + size, freed = 0;
+	struct test_vma *vma, *next, *rest;
+
+	if (!peer)
+		return GM_RET_NODEV;
+	mutex_lock(&peer->lock);
+	list_for_each_entry_safe(vma, next, &peer->vmas, link) {
+		unsigned long first = max(va, vma->start);
+		unsigned long last = min(end, vma->end);
+
+		if (first >= last)
+			continue;
+		freed += last - first;
+		if (first > vma->start && last < vma->end) {
+			rest = kmalloc(sizeof(*rest), GFP_ATOMIC);
+			if (WARN_ON(!rest))
+				break;
+			*rest = *vma;
+			rest->start = last;
+			list_add(&rest->link, &peer->vmas);
+			vma->end = first;
+		} else if (first > vma->start) {
+			vma->end = first;
+		} else if (last < vma->end) {
+			vma->start = last;
+		} else {
+			list_del(&vma->link);
+			kfree(vma);
+		}
+	}
+	for (; va < end; va += PAGE_SIZE) {
+		u64 *pte = test_entry(peer->pmap, va, false);
+
+		WARN_ONCE(pte && *pte, "VMA of a peer freed in use\n");
+	}
+	mutex_unlock(&peer->lock);
+	WARN_ONCE(freed != size, "VMA of a peer freed where there is none\n");
+	return GM_RET_SUCCESS;
+}
+
+/* lock held */
+static int test_peer_check(struct test_peer *peer, struct gm_fault_t *gmf)
+{
+	unsigned long va = gmf->va, end = va + gmf->size;
+	struct test_vma *vma;
+
+	while (va < end) {
+		bool found = false;
+
+		list_for_each_entry(vma, &peer->vmas, link) {
+			if (va < vma->start || va >= vma->end)
+				continue;
+			if (gmf->prot & ~vma->prot)
+				return GM_RET_PERM;
+			va = vma->end;
+			found = true;
+		}
+		if (!found)
+			return GM_RET_NO_MAPPING;
+	}
+	return GM_RET_SUCCESS;
+}
+
+/* Memory for one page, filled. lock held. */
+static int test_peer_hold(struct test_peer *peer, struct gm_fault_t *gmf,
+			  unsigned long offset, u64 *pte)
+{
+	void *memory;
+	u64 addr;
+
+	if (!test_peer_alloc(peer->pages, &addr))
+		return GM_RET_NOMEM;
+	memory = test_addr(gmf->dev, addr, true);
+	if (gmf->copy)
+		memcpy(memory, test_addr(gmf->dev, gmf->dma_addr + offset,
+					 false), PAGE_SIZE);
+	else
+		memset(memory, 0, PAGE_SIZE);
+	WRITE_ONCE(*pte, addr | ENTRY_HELD | ENTRY_LOCAL);
+	peer->held++;
+	return GM_RET_SUCCESS;
+}
+
+static void test_peer_drop(struct test_peer *peer, u64 *pte)
+{
+	if (*pte & ENTRY_HELD) {
+		test_peer_free(peer->pages, *pte);
+		peer->held--;
+	}
+	WRITE_ONCE(*pte, 0);
+}
+
+/* All or nothing: what it took is given back when there is not enough. */
+static int test_peer_fill(struct test_peer *peer, struct gm_fault_t *gmf)
+{
+	DECLARE_BITMAP(fresh, BLOCK_PAGES);
+	unsigned long offset;
+	int ret = GM_RET_SUCCESS;
+	bool none = true;
+	u64 *pte;
+
+	bitmap_zero(fresh, BLOCK_PAGES);
+	for (offset = 0; offset < gmf->size; offset += PAGE_SIZE) {
+		pte = test_entry(peer->pmap, gmf->va + offset, false);
+		if (*pte & ENTRY_HELD)
+			continue;
+		if (none && atomic_dec_if_positive(&fail_maps) >= 0)
+			ret = GM_RET_IO;
+		else if (none && atomic_dec_if_positive(&fail_full) >= 0)
+			ret = GM_RET_NOMEM;
+		else
+			ret = test_peer_hold(peer, gmf, offset, pte);
+		if (ret)
+			break;
+		none = false;
+		__set_bit(offset >> PAGE_SHIFT, fresh);
+	}
+	if (!ret)
+		return ret;
+	for (offset = 0; offset < gmf->size; offset += PAGE_SIZE)
+		if (test_bit(offset >> PAGE_SHIFT, fresh))
+			test_peer_drop(peer, test_entry(peer->pmap, gmf->va +
+							offset, false));
+	return ret;
+}
+
+static int test_peer_map(struct gm_fault_t *gmf)
+{
+	struct test_peer *peer = test_peer_find(gmf->mm);
+	unsigned long offset;
+	int ret;
+
+	if (!peer)
+		return GM_RET_NODEV;
+	if (WARN_ON_ONCE(gmf->size > BIT(BLOCK_SHIFT)))
+		return GM_RET_INVALID;
+	mutex_lock(&peer->lock);
+	ret = test_peer_check(peer, gmf);
+	if (!ret)
+		ret = test_pmap_prepare_gfp(peer->pmap, gmf->va, gmf->size,
+					    GFP_ATOMIC);
+	if (!ret && gmf->prot && atomic_dec_if_positive(&fail_enters) >= 0)
+		ret = GM_RET_IO;
+	for (offset = 0; offset < gmf->size && !ret; offset += PAGE_SIZE)
+		if ((gmf->copy || gmf->remote) &&
+		    *test_entry(peer->pmap, gmf->va + offset, false) & ENTRY_HELD)
+			ret = GM_RET_PAGE_EXIST;
+	if (!ret && !gmf->remote)
+		ret = test_peer_fill(peer, gmf);
+	for (offset = 0; offset < gmf->size && !ret; offset += PAGE_SIZE) {
+		u64 *pte = test_entry(peer->pmap, gmf->va + offset, false);
+		u64 entry = *pte & (PAGE_MASK | ENTRY_HELD | ENTRY_LOCAL);
+
+		if (gmf->remote)
+			entry = gmf->dma_addr + offset;
+		entry |= gmf->prot << 1;
+		if (gmf->prot)
+			entry |= ENTRY_VALID;
+		WRITE_ONCE(*pte, entry);
+	}
+	test_tlb_invl(peer->pmap, gmf->va, gmf->size);
+	mutex_unlock(&peer->lock);
+	return ret;
+}
+
+static int test_peer_unmap(struct gm_fault_t *gmf)
+{
+	struct test_peer *peer = test_peer_find(gmf->mm);
+	int ret = GM_RET_SUCCESS;
+	unsigned long offset;
+
+	if (!peer)
+		return GM_RET_NODEV;
+	if (WARN_ON_ONCE(gmf->size > BIT(BLOCK_SHIFT)))
+		return GM_RET_INVALID;
+	mutex_lock(&peer->lock);
+	for (offset = 0; offset < gmf->size && gmf->copy; offset += PAGE_SIZE) {
+		u64 *pte = test_entry(peer->pmap, gmf->va + offset, false);
+
+		if (!pte || !(*pte & ENTRY_HELD))
+			ret = GM_RET_NO_MAPPING;
+	}
+	if (ret)
+		goto out;
+
+	for (offset = 0; offset < gmf->size; offset += PAGE_SIZE) {
+		u64 *pte = test_entry(peer->pmap, gmf->va + offset, false);
+
+		if (pte)
+			WRITE_ONCE(*pte, *pte & ENTRY_HELD ?
+				   (*pte & PAGE_MASK) | ENTRY_HELD |
+				   ENTRY_LOCAL : 0);
+	}
+	test_tlb_invl(peer->pmap, gmf->va, gmf->size);
+	if (gmf->copy && atomic_dec_if_positive(&fail_copies) >= 0)
+		ret = GM_RET_IO;
+	for (offset = 0; offset < gmf->size && !ret; offset += PAGE_SIZE) {
+		u64 *pte = test_entry(peer->pmap, gmf->va + offset, false);
+
+		if (gmf->copy)
+			memcpy(test_addr(gmf->dev, gmf->dma_addr + offset,
+					 false),
+			       test_addr(gmf->dev, *pte & PAGE_MASK, true),
+			       PAGE_SIZE);
+		if (pte && !gmf->keep)
+			test_peer_drop(peer, pte);
+	}
+out:
+	mutex_unlock(&peer->lock);
+	return ret;
+}
+
+static const struct gm_mmu test_peer_mmu = {
+	.pmap_create = test_peer_create,
+	.pmap_destroy = test_peer_destroy,
+	.peer_va_alloc_fixed = test_peer_va_alloc_fixed,
+	.peer_va_free = test_peer_va_free,
+	.peer_map = test_peer_map,
+	.peer_unmap = test_peer_unmap,
+};
+
+static void test_peer_report(struct test_peer *peer, struct test_gmem_peer *out)
+{
+	struct test_vma *vma;
+
+	mutex_lock(&peer->lock);
+	out->held = peer->held;
+	list_for_each_entry(vma, &peer->vmas, link) {
+		out->vmas++;
+		out->va_pages += (vma->end - vma->start) >> PAGE_SHIFT;
+	}
+	mutex_unlock(&peer->lock);
+}
 
 /* The core */
 
@@ -638,6 +1048,13 @@ static int test_reattach(struct test_file *file,
 	return gm_ret_to_errno(ret);
 }
 
+static struct test_peer *test_peer_of(struct test_file *file)
+{
+	struct test_pmap *pmap = file->ctx ? file->ctx->pmap : NULL;
+
+	return pmap ? pmap->peer : NULL;
+}
+
 static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	struct test_file *file = filp->private_data;
@@ -647,6 +1064,7 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	struct test_gmem_info info = {};
 	struct test_gmem_fail fail;
 	struct test_gmem_range range;
+	struct test_gmem_peer peer = {};
 	struct test_gmem_lend lend;
 	struct gm_mapping mapping;
 	u64 cookie;
@@ -686,6 +1104,8 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 			return -EFAULT;
 		atomic_set(&fail_copies, fail.copies);
 		atomic_set(&fail_enters, fail.enters);
+		atomic_set(&fail_maps, fail.maps);
+		atomic_set(&fail_full, fail.full);
 		return 0;
 	case TEST_GMEM_REPLUG:
 		return test_replug(file->dev);
@@ -703,6 +1123,21 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		if (copy_from_user(&cookie, p, sizeof(cookie)))
 			return -EFAULT;
 		file->dev->mmu.mmu_cookie = cookie;
+		return 0;
+	case TEST_GMEM_PEER:
+		if (!test_peer_of(file))
+			return -ENODEV;
+		test_peer_report(test_peer_of(file), &peer);
+		return copy_to_user(p, &peer, sizeof(peer)) ? -EFAULT : 0;
+	case TEST_GMEM_PEER_OWN:
+		if (!test_peer_of(file))
+			return -ENODEV;
+		if (copy_from_user(&range, p, sizeof(range)))
+			return -EFAULT;
+		mutex_lock(&test_peer_of(file)->lock);
+		test_peer_of(file)->own.start = range.start;
+		test_peer_of(file)->own.end = range.end;
+		mutex_unlock(&test_peer_of(file)->lock);
 		return 0;
 	default:
 		return -ENOTTY;
@@ -722,20 +1157,42 @@ static void test_device_remove(struct test_device *td)
 		misc_deregister(&td->misc);
 	if (td->gm)
 		WARN_ON(gm_dev_destroy(td->gm));
+	if (td->pages)
+		bitmap_free(td->pages->used);
+	kfree(td->pages);
 	vfree(td->memory);
 }
 
-static int test_device_add(struct test_device *td, const char *name)
+static int test_device_add_pages(struct test_device *td, unsigned long nr)
+{
+	td->pages = kzalloc(sizeof(*td->pages), GFP_KERNEL);
+	if (!td->pages)
+		return -ENOMEM;
+	spin_lock_init(&td->pages->lock);
+	td->pages->nr = nr;
+	td->pages->used = bitmap_zalloc(nr, GFP_KERNEL);
+	return td->pages->used ? 0 : -ENOMEM;
+}
+
+static int test_device_add(struct test_device *td, const char *name, bool peer)
 {
 	unsigned long size = (unsigned long)mem_mb * SZ_1M;
+	unsigned long cap = GM_DEV_CAP_REPLAYABLE;
 	int err;
 
 	td->memory = vmalloc(size);
 	if (!td->memory)
 		return -ENOMEM;
 	td->mmu = test_mmu;
-	err = gm_ret_to_errno(gm_dev_create(&td->mmu, td,
-					    GM_DEV_CAP_REPLAYABLE, &td->gm));
+	if (peer) {
+		td->mmu = test_peer_mmu;
+		cap |= GM_DEV_CAP_PEER;
+		err = test_device_add_pages(td, (size >> PAGE_SHIFT) -
+						PEER_RESERVED);
+		if (err)
+			return err;
+	}
+	err = gm_ret_to_errno(gm_dev_create(&td->mmu, td, cap, &td->gm));
 	if (!err)
 		err = gm_ret_to_errno(gm_dev_register_physmem(td->gm, 0, size));
 	if (err)
@@ -772,7 +1229,8 @@ static int __init test_gmem_init(void)
 	if (!test_wq)
 		return -ENOMEM;
 	for (i = 0; i < NR_DEVICES; i++) {
-		err = test_device_add(&test_devices[i], test_names[i]);
+		err = test_device_add(&test_devices[i], test_kinds[i].name,
+				      test_kinds[i].peer);
 		if (err) {
 			test_gmem_remove();
 			return err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What tests ask of the GMEM devices made of software, /dev/test_gmem and
- * /dev/test_gmem1.
+ * What tests ask of the GMEM devices made of software: /dev/test_gmem,
+ * /dev/test_gmem1 and /dev/test_gmem_peer, which manages its memory itself.
  */
 #ifndef _TEST_GMEM_UAPI_H
 #define _TEST_GMEM_UAPI_H
@@ -94,11 +94,29 @@ struct test_gmem_info {
 /**
  * struct test_gmem_fail - failures to come
  * @copies: So many copies fail.
- * @enters: So many calls of pmap_enter() fail.
+ * @enters: So many calls of pmap_enter() fail, or of peer_map() without a copy.
+ * @maps: So many calls of peer_map() with a copy, or for zeroes, fail.
+ * @full: So many of them find no memory.
  */
 struct test_gmem_fail {
 	__u32 copies;
 	__u32 enters;
+	__u32 maps;
+	__u32 full;
+};
+
+/**
+ * struct test_gmem_peer - what the peer has of the process
+ * @held: Pages of memory.
+ * @va_pages: Pages of VMAs.
+ * @vmas: VMAs.
+ * @pad: Not used.
+ */
+struct test_gmem_peer {
+	__u64 held;
+	__u64 va_pages;
+	__u32 vmas;
+	__u32 pad;
 };
 
 /* struct gm_stats, as many counters as fit */
@@ -124,5 +142,10 @@ struct test_gmem_stats {
 #define TEST_GMEM_BORROW	_IOW('G', 0x0b, struct test_gmem_lend)
 /* Have another format of page tables. */
 #define TEST_GMEM_COOKIE	_IOW('G', 0x0c, __u64)
+
+/* Ask the peer. */
+#define TEST_GMEM_PEER		_IOR('G', 0x0d, struct test_gmem_peer)
+/* The peer has a VMA of its own there; end 0: not any more. */
+#define TEST_GMEM_PEER_OWN	_IOW('G', 0x0e, struct test_gmem_range)
 
 #endif /* _TEST_GMEM_UAPI_H */
