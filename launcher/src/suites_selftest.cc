@@ -32,6 +32,7 @@ const std::vector<Selftest> kSelftests = {
     {"selftest", "rfc", "rfc", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "memcg", "memcg", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "peer", "peer", {}, {"--no-device", "--module", "test_gmem"}},
+    {"selftest", "duplicate", "duplicate", {}, {"--no-device", "--module", "test_gmem"}},
     {"hmm",
      "gmemu",
      "hmm",

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What a program says about its memory, seen by what the device does.
+#include <memory>
+
 #include "device.h"
 
 namespace {
@@ -67,6 +69,45 @@ Test home("a range is called home", [] {
     expect_incremented(memory, 1);
     // All of it had come: the CPU took no fault for it.
     EXPECT(stats_of(acc).pages_to_host - after.pages_to_host < 64);
+});
+
+// The device adds up every word.
+uint64_t sum_on_device(Accelerator &acc, const Mapping &memory)
+{
+    const auto sum = std::make_unique<uint64_t>(0);
+    const auto n = static_cast<uint32_t>(memory.bytes() / sizeof(uint64_t));
+
+    acc.run("reduce_add", gmemu_reduce_args{memory.words(), sum.get()}, n, 1 << 14);
+    return *sum;
+}
+
+Test read_mostly("memory that is read mostly is read by both, and written by both", [] {
+    Accelerator acc;
+    Mapping memory(2 * mib);
+    const uint64_t n = memory.bytes() / sizeof(uint64_t), all_words = n * (n - 1) / 2;
+
+    if (acc.device.info().caps & GMEMU_CAP_PEER)
+        throw harness::Skip("a peer takes no copies");
+    touch(memory);
+    acc.context.advise(all(memory), GMEMU_ADVICE_READ_MOSTLY);
+    const gmemu_stats before = stats_of(acc);
+    for (unsigned round = 0; round < 3; round++) {
+        EXPECT_EQUAL(sum_on_device(acc, memory), all_words);
+        expect_incremented(memory, 0);
+    }
+    const gmemu_stats after = stats_of(acc);
+    // Neither of them took it away from the other, and the device read its own memory.
+    EXPECT(after.pages_to_device - before.pages_to_device < 64);
+    EXPECT(after.pages_to_host - before.pages_to_host < 64);
+    EXPECT(after.pages_resident >= before.pages_resident + memory.pages());
+    for (size_t page = 0; page < memory.pages(); page += 3)
+        *memory.page(page) += 1;
+    EXPECT_EQUAL(sum_on_device(acc, memory), all_words + (memory.pages() + 2) / 3);
+    for (size_t page = 0; page < memory.pages(); page += 3)
+        *memory.page(page) -= 1;
+    increment(acc, memory);
+    expect_incremented(memory, 1);
+    EXPECT_EQUAL(sum_on_device(acc, memory), all_words + n);
 });
 
 Test remote("memory that is to be mapped remotely stays", [] {

@@ -37,6 +37,8 @@ bool behavior_of(gmemu_advice advice, Behavior &behavior)
     case GMEMU_ADVICE_NO_MAP_REMOTE: behavior = {HMADV_NO_MAP_REMOTE, true}; return true;
     case GMEMU_ADVICE_PIN: behavior = {HMADV_PIN, true}; return true;
     case GMEMU_ADVICE_UNPIN: behavior = {HMADV_UNPIN, true}; return true;
+    case GMEMU_ADVICE_READ_MOSTLY: behavior = {HMADV_READ_MOSTLY, false}; return true;
+    case GMEMU_ADVICE_NO_READ_MOSTLY: behavior = {HMADV_NO_READ_MOSTLY, false}; return true;
     }
     return false;
 }

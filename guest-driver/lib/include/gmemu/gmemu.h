@@ -138,6 +138,8 @@ enum gmemu_advice {
     GMEMU_ADVICE_NO_MAP_REMOTE = 8,
     GMEMU_ADVICE_PIN = 9, /* bring it to the device and do not evict it there */
     GMEMU_ADVICE_UNPIN = 10,
+    GMEMU_ADVICE_READ_MOSTLY = 11, /* the device reads copies, until somebody writes */
+    GMEMU_ADVICE_NO_READ_MOSTLY = 12,
 };
 
 /*

@@ -107,7 +107,8 @@ enum gm_mmu_mode {
  * @GM_FAULT_HINT_MARK_HOT: The device will use this memory a lot: bring it into
  *	device memory, in the largest window, even if it is mapped remotely.
  * @GM_FAULT_HINT_MAP_REMOTE: Leave it where it is, map it over the bus.
- * @GM_FAULT_HINT_READ_DUP: Reserved for read-only duplication; as NONE for now.
+ * @GM_FAULT_HINT_READ_DUP: A read: leave it where it is, and give the device a
+ *	copy until somebody writes.
  */
 enum gm_fault_hint {
 	GM_FAULT_HINT_NONE = 0,
@@ -473,6 +474,7 @@ struct gm_stats {
 	u64 thrash;
 	u64 pages_prefetched;
 	u64 pages_replicated;
+	u64 pages_duplicated;
 };
 
 #define GM_STATS_NR	(sizeof(struct gm_stats) / sizeof(u64))
@@ -582,6 +584,7 @@ struct gm_fault_req {
 #define GM_PAGE_NOMAP		0x40	/* never touched, or swapped out */
 #define GM_PAGE_WILLNEED	0x80	/* kept from eviction for now */
 #define GM_PAGE_REMOTE		0x100	/* in system memory and mapped by a device */
+#define GM_PAGE_REPLICA		0x200	/* in system memory, a device has a copy */
 #define GM_PAGE_TYPE_MASK	(GM_PAGE_CPU | GM_PAGE_DEVICE | GM_PAGE_NOMAP)
 
 /**

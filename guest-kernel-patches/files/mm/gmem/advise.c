@@ -202,6 +202,11 @@ static const struct gm_behavior gm_behaviors[] = {
 	{ .value = HMADV_NO_MAP_REMOTE, .now = gm_forget_mappings,
 	  .change = { .mask = GM_CHANGE_REMOTE,
 		      .advice.remote = GM_HNID_UNSET } },
+	{ .value = HMADV_READ_MOSTLY, .now = gm_forget_mappings,
+	  .change = { .mask = GM_CHANGE_READ_MOSTLY } },
+	{ .value = HMADV_NO_READ_MOSTLY, .now = gm_forget_mappings,
+	  .change = { .mask = GM_CHANGE_READ_MOSTLY,
+		      .advice.read_mostly = GM_HNID_UNSET } },
 	{ .value = HMADV_PIN, .needs_hnode = true, .now = gm_pin,
 	  .after = gm_hot_advice,
 	  .change = { .mask = GM_CHANGE_PINNED, .advice.pinned = true } },
@@ -258,6 +263,8 @@ static int gm_advise_vma(struct gm_target *t, struct vm_area_struct *vma,
 		change.advice.preferred = t->hnid;
 	if (b->value == HMADV_MAP_REMOTE)
 		change.advice.remote = t->hnid;
+	if (b->value == HMADV_READ_MOSTLY)
+		change.advice.read_mostly = t->hnid;
 	if (change.mask) {
 		err = gm_ret_to_errno(gm_range_change(t->as, start, end,
 						      &change));

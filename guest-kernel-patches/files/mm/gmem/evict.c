@@ -76,19 +76,21 @@ int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn, unsigned int nr,
 static unsigned int gm_evict_chunk(struct gm_hnode *hnode, unsigned long pfn,
 				   struct gm_context *ctx, bool background)
 {
-	unsigned int moved;
+	unsigned int moved, dropped = 0;
 
+	if (!hnode->peer)
+		dropped = gm_replicas_evict(hnode, pfn, GM_BLOCK_PAGES);
 	gm_evict_pages(hnode, pfn, GM_BLOCK_PAGES, false, &moved);
 	/* A peer has to give the memory back before it is free. */
 	flush_work(&hnode->peer_work);
-	gm_hnode_count_evicted(hnode, moved, background);
+	gm_hnode_count_evicted(hnode, moved + dropped, background);
 	if (ctx) {
-		gm_count(ctx, pages_evicted, moved);
+		gm_count(ctx, pages_evicted, moved + dropped);
 		gm_count(ctx, pages_to_host, moved);
 		gm_count(ctx, bytes_to_host, moved * PAGE_SIZE);
 		gm_as_put(ctx->as);
 	}
-	return moved;
+	return moved + dropped;
 }
 
 /**
@@ -178,6 +180,9 @@ int gm_evict_hnode(struct gm_hnode *hnode)
 	int ret;
 
 	for (i = 0; i < hnode->nr_chunks; i++) {
+		if (!hnode->peer)
+			gm_replicas_evict(hnode, pfn + i * GM_BLOCK_PAGES,
+					  GM_BLOCK_PAGES);
 		ret = gm_evict_pages(hnode, pfn + i * GM_BLOCK_PAGES,
 				     GM_BLOCK_PAGES, true, &moved);
 		gm_hnode_count_evicted(hnode, moved, false);

@@ -107,6 +107,7 @@ static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
  * @end: Nor from this one on.
  * @whole: Move all between the two, however much is asked for.
  * @migrate: Whether to migrate at all.
+ * @duplicate: The device gets a copy to read, if there is something to copy.
  * @moved: Out: how many pages came.
  */
 struct gm_fault {
@@ -117,6 +118,7 @@ struct gm_fault {
 	unsigned long end;
 	bool whole;
 	bool migrate;
+	bool duplicate;
 	unsigned int moved;
 };
 
@@ -142,6 +144,14 @@ static void gm_fault_heed(struct gm_dev *dev, struct gm_fault *fault,
 {
 	bool asked = fault->hint == GM_FAULT_HINT_MARK_HOT || fault->whole;
 
+	/* A copy takes nothing away from where it is best. */
+	fault->duplicate = !advice->pinned &&
+			   fault->hint != GM_FAULT_HINT_MAP_REMOTE &&
+			   advice->remote != HMADV_HNID_NONE &&
+			   !gm_dev_has_hnode(dev, advice->remote) &&
+			   (fault->hint == GM_FAULT_HINT_READ_DUP ||
+			    advice->read_mostly == HMADV_HNID_NONE ||
+			    gm_dev_has_hnode(dev, advice->read_mostly));
 	if (advice->pinned || gm_dev_has_hnode(dev, advice->preferred)) {
 		fault->hint = GM_FAULT_HINT_MARK_HOT;
 		return;
@@ -152,6 +162,56 @@ static void gm_fault_heed(struct gm_dev *dev, struct gm_fault *fault,
 	    advice->remote == HMADV_HNID_NONE ||
 	    gm_dev_has_hnode(dev, advice->remote))
 		fault->migrate = false;
+}
+
+/*
+ * Let the device read a copy of what is in system memory. GM_RET_INVALID: there
+ * is none there, so it is a fault as any other. mmap_lock held.
+ */
+static int gm_fault_duplicate(struct gm_context *ctx,
+			      struct vm_area_struct *vma,
+			      struct gm_block *block, unsigned long addr,
+			      struct gm_window window)
+{
+	unsigned long va = addr & GM_BLOCK_MASK;
+	unsigned int tries, index = gm_block_index(addr);
+	struct gm_as *as = ctx->as;
+	bool there = false;
+	int ret;
+
+	for (tries = 0; tries < GM_MAP_TRIES; tries++) {
+		ret = gm_duplicate(ctx, vma, block,
+				   va + window.first * PAGE_SIZE,
+				   va + window.end * PAGE_SIZE);
+		if (ret == GM_RET_RETRY)
+			continue;
+		mutex_lock(&as->map_lock);
+		if (test_bit(index, block->mapped))
+			there = true;
+		mutex_unlock(&as->map_lock);
+		if (ret || there || tries)
+			break;
+		/* It may be swapped out, or in the memory of another device. */
+		ret = gm_fault_in(ctx, addr, false, gm_context_owner(ctx));
+		if (ret && ret != GM_RET_RETRY)
+			return ret;
+	}
+	if (there)
+		return GM_RET_SUCCESS;
+	return ret ?: GM_RET_INVALID;
+}
+
+/* The device writes to what it has a copy of: have it back for itself. */
+static void gm_fault_collapse(struct gm_context *ctx, unsigned long addr)
+{
+	struct gm_as *as = ctx->as;
+
+	addr &= PAGE_MASK;
+	mutex_lock(&as->map_lock);
+	gm_unmap_range(ctx, addr, addr + PAGE_SIZE);
+	mutex_unlock(&as->map_lock);
+	/* What is shared with nobody migrates as what can be written. */
+	gm_fault_in(ctx, addr, true, gm_context_owner(ctx));
 }
 
 /* mmap_lock held */
@@ -168,7 +228,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	struct gm_advice advice;
 	struct gm_block *block;
 	unsigned int tries;
-	bool hot;
+	bool hot, collapse;
 	int ret;
 
 	block = gm_block_get(ctx, fault->addr);
@@ -192,6 +252,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 
 	mutex_lock(&as->map_lock);
 	thrash = &block->thrash[index / GM_GRANULE_PAGES];
+	collapse = write && gm_replica_at(block, index);
 	if (hot)
 		gm_thrash_forget(thrash);
 	else if (gm_thrash_remote(thrash, jiffies))
@@ -202,10 +263,26 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 				  (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
 	mutex_unlock(&as->map_lock);
+	if (collapse) {
+		gm_fault_collapse(ctx, fault->addr);
+		move.first = index;
+		move.end = index + 1;
+	}
 	/* Its neighbours may be the file's, so look at this one alone. */
 	if (!vma_is_anonymous(vma) && !fault->whole) {
 		move.first = index;
 		move.end = index + 1;
+	}
+
+	if (fault->duplicate && !write && gm_context_migrates(ctx) &&
+	    gm_dev_has_memory(ctx->dev) && !gm_dev_is_peer(ctx->dev) &&
+	    gm_vma_can_migrate(vma)) {
+		ret = gm_fault_duplicate(ctx, vma, block, fault->addr, move);
+		if (ret == GM_RET_SUCCESS || ret == GM_RET_RETRY)
+			return ret;
+		/* No memory for a copy is none for the page either. */
+		if (ret != GM_RET_INVALID)
+			fault->migrate = false;
 	}
 
 	if (fault->migrate &&

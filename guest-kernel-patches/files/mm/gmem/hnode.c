@@ -113,7 +113,6 @@ bool gm_page_is_local(struct page *page, struct gm_dev *dev)
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_page_is_local);
 
-/* Of a page of a peer's hnode. */
 struct gm_standin *gm_page_standin(struct page *page)
 {
 	struct gm_hnode *hnode = gm_page_hnode(page);
@@ -599,8 +598,6 @@ static int gm_hnode_init_chunks(struct gm_hnode *hnode)
 		hnode->chunks[i].hnode = hnode;
 		list_add_tail(&hnode->chunks[i].link, &hnode->free);
 	}
-	if (!gm_dev_is_peer(hnode->dev))
-		return GM_RET_SUCCESS;
 	hnode->standins = kvcalloc(hnode->nr_pages, sizeof(*hnode->standins),
 				   GFP_KERNEL);
 	return hnode->standins ? GM_RET_SUCCESS : GM_RET_NOMEM;
@@ -655,6 +652,7 @@ int gm_dev_register_physmem(struct gm_dev *dev, unsigned long begin,
 	init_llist_head(&hnode->freed);
 	INIT_WORK(&hnode->peer_work, gm_peer_work);
 	hnode->dev = dev;
+	hnode->peer = gm_dev_is_peer(dev);
 	hnode->begin = begin;
 	hnode->nr_pages = size >> PAGE_SHIFT;
 	hnode->nr_free = hnode->nr_pages;

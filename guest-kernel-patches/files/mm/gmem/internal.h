@@ -47,11 +47,14 @@
 struct gm_chunk;
 
 /**
- * struct gm_standin - where a peer holds the content of a page
+ * struct gm_standin - where a device has the content of a page
  * @link: In gm_hnode.freed.
- * @ctx: The context, with a reference on its address space; NULL: nowhere. Set
- *	before the page is mapped, cleared when nobody has it any more.
+ * @ctx: The context; NULL: nowhere in particular.
  * @va: The address in that context; valid with @ctx.
+ *
+ * For a page of a peer: where that holds its content; with a reference on the
+ * address space, set before the page is mapped, cleared when nobody has it any
+ * more. For another: where it is mapped if it is a replica; under gm_page_lock.
  */
 struct gm_standin {
 	struct llist_node link;
@@ -84,7 +87,8 @@ struct gm_standin {
  * @use: Held for reading while the device is needed to bring a page home.
  * @release_work: Does that.
  * @evict_work: Makes room before somebody has to wait for it.
- * @standins: By page, if @dev is a peer; NULL otherwise.
+ * @standins: By page.
+ * @peer: @dev is a peer, or was.
  * @freed: Those that nobody has any more, and that the peer still knows.
  * @peer_work: Tells it.
  * @kobj: Directory in sysfs and reference count.
@@ -113,6 +117,7 @@ struct gm_hnode {
 	struct work_struct release_work;
 	struct work_struct evict_work;
 	struct gm_standin *standins;
+	bool peer;
 	struct llist_head freed;
 	struct work_struct peer_work;
 	struct kobject kobj;
@@ -145,12 +150,25 @@ struct gm_remote {
 };
 
 /**
+ * struct gm_replica - a copy that the device reads
+ * @copy: Page of its memory, with the reference that keeps it; NULL: none.
+ * @page: What it is a copy of, in system memory, with a reference.
+ */
+struct gm_replica {
+	struct page *copy;
+	struct page *page;
+};
+
+/**
  * struct gm_block - what a context has mapped in one aligned 2 MiB of addresses
  * @mapped: Pages with a valid entry in the device's page table.
  * @local: Those of them in device memory.
  * @write: Those of them the device may write.
  * @remote: By page, for those not @local; allocated when first needed.
  * @nr_remote: How many of @remote are in use.
+ * @replicas: By page, for those @local that are copies; allocated when first
+ *	needed.
+ * @nr_replicas: How many of them are in use.
  * @chunk: The chunk whose pages this block prefers; under gm_page_lock.
  * @ctx: The context.
  * @thrash: By granule.
@@ -164,6 +182,8 @@ struct gm_block {
 	DECLARE_BITMAP(write, GM_BLOCK_PAGES);
 	struct gm_remote *remote;
 	unsigned int nr_remote;
+	struct gm_replica *replicas;
+	unsigned int nr_replicas;
 	struct gm_chunk *chunk;
 	struct gm_context *ctx;
 	struct gm_thrash thrash[GM_BLOCK_GRANULES];
@@ -194,18 +214,21 @@ struct gm_migration {
  *	GM_HNID_UNSET.
  * @remote: Whose device leaves it where it is: an hnode, HMADV_HNID_NONE for all
  *	devices, or GM_HNID_UNSET.
+ * @read_mostly: Whose device gets copies to read; likewise.
  * @pinned: Do not evict it.
  */
 struct gm_advice {
 	int preferred;
 	int remote;
+	int read_mostly;
 	bool pinned;
 };
 
 #define GM_CHANGE_PREFERRED	BIT(0)
 #define GM_CHANGE_REMOTE	BIT(1)
 #define GM_CHANGE_PINNED	BIT(2)
-#define GM_CHANGE_ALL		GENMASK(2, 0)
+#define GM_CHANGE_READ_MOSTLY	BIT(3)
+#define GM_CHANGE_ALL		GENMASK(3, 0)
 
 /**
  * struct gm_change - a change of struct gm_advice
@@ -330,6 +353,18 @@ int gm_peer_attach(struct gm_context *ctx);
 void gm_peer_left(struct gm_context *ctx);
 void gm_peer_detach(struct gm_context *ctx);
 
+/* duplicate.c */
+int gm_duplicate(struct gm_context *ctx, struct vm_area_struct *vma,
+		 struct gm_block *block, unsigned long start,
+		 unsigned long end);
+bool gm_replicas_prepare(struct gm_block *block);
+bool gm_replica_at(const struct gm_block *block, unsigned int i);
+void gm_replica_set(struct gm_block *block, unsigned long va, struct page *copy,
+		    struct page *page);
+void gm_replica_drop(struct gm_block *block, unsigned int i);
+unsigned int gm_replicas_evict(struct gm_hnode *hnode, unsigned long pfn,
+			       unsigned int nr);
+
 /* migrate.c */
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
@@ -367,6 +402,11 @@ void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 int gm_map_exclusive(struct gm_context *ctx, struct vm_area_struct *vma,
 		     struct gm_block *block, unsigned long addr,
 		     struct page *page, unsigned long seq);
+int gm_map_replicas(struct gm_context *ctx, struct vm_area_struct *vma,
+		    struct gm_block *block, unsigned long start,
+		    unsigned int nr, struct gm_migration *m, unsigned long seq);
+unsigned long gm_count_replicas(struct gm_context *ctx, unsigned long start,
+				unsigned long end);
 int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
 		   struct gm_block *block, unsigned long start,
 		   unsigned long end);

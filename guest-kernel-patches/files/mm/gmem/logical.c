@@ -114,7 +114,9 @@ int vm_object_lookup(struct mm_struct *mm, unsigned long va,
 			break;
 		mutex_lock(&as->map_lock);
 		list_for_each_entry(ctx, &as->gm_ctx_list, gm_as_link)
-			if (gm_range_is_mapped(ctx, va, va + PAGE_SIZE))
+			if (gm_count_replicas(ctx, va, va + PAGE_SIZE))
+				mapping->flag |= GM_PAGE_REPLICA;
+			else if (gm_range_is_mapped(ctx, va, va + PAGE_SIZE))
 				mapping->flag |= GM_PAGE_REMOTE;
 		mutex_unlock(&as->map_lock);
 		gm_as_put(as);

@@ -5,6 +5,7 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/hmm.h>
+#include <linux/migrate.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -199,6 +200,31 @@ static void gm_release(struct gm_context *ctx, unsigned long va,
 }
 
 /**
+ * gm_count_replicas - count the copies that a context has of a range
+ * @ctx: The context; map_lock of its address space held.
+ * @start: First address.
+ * @end: One past the last.
+ *
+ * Return: pages.
+ */
+unsigned long gm_count_replicas(struct gm_context *ctx, unsigned long start,
+				unsigned long end)
+{
+	struct gm_block *block;
+	unsigned long index, nr = 0;
+
+	xa_for_each_range(&ctx->blocks, index, block, start >> GM_BLOCK_SHIFT,
+			  (end - 1) >> GM_BLOCK_SHIFT) {
+		struct gm_window w = gm_block_clip(index, start, end);
+		unsigned int i;
+
+		for (i = w.first; block->nr_replicas && i < w.end; i++)
+			nr += gm_replica_at(block, i);
+	}
+	return nr;
+}
+
+/**
  * gm_unmap_range - take a range away from a context's device
  * @ctx: The context; map_lock of its address space held.
  * @start: First address, page aligned.
@@ -241,9 +267,12 @@ bool gm_unmap_range(struct gm_context *ctx, unsigned long start,
 		struct gm_window w = gm_block_clip(index, start, end);
 		unsigned int i = w.first;
 
-		for_each_set_bit_from(i, block->mapped, w.end)
+		for_each_set_bit_from(i, block->mapped, w.end) {
 			if (!test_bit(i, block->local))
 				gm_remote_drop(ctx, block, i);
+			else if (gm_replica_at(block, i))
+				gm_replica_drop(block, i);
+		}
 		bitmap_clear(block->mapped, w.first, w.end - w.first);
 		bitmap_clear(block->local, w.first, w.end - w.first);
 		bitmap_clear(block->write, w.first, w.end - w.first);
@@ -272,6 +301,8 @@ void gm_drop_blocks(struct gm_context *ctx, unsigned long start,
 	xa_for_each_range(&ctx->blocks, index, block, first, last - 1) {
 		xa_erase(&ctx->blocks, index);
 		gm_hnode_forget_block(block);
+		WARN_ON_ONCE(block->nr_replicas);
+		kfree(block->replicas);
 		kfree(block->remote);
 		kfree(block);
 	}
@@ -447,6 +478,9 @@ static bool gm_entry_make(struct gm_context *ctx, struct vm_area_struct *vma,
 	if (!(hmm_pfn & HMM_PFN_VALID) || (hmm_pfn & HMM_PFN_ERROR))
 		return false;
 	if (mapped && !remap && test_bit(i, block->write) == write)
+		return false;
+	/* It is there to be read, and a write has it dropped first. */
+	if (gm_replica_at(block, i))
 		return false;
 
 	page = hmm_pfn_to_page(hmm_pfn);
@@ -771,6 +805,88 @@ int gm_map_exclusive(struct gm_context *ctx, struct vm_area_struct *vma,
 
 	return gm_map_found(ctx, vma, block, &range, false,
 			    gm_block_index(addr));
+}
+
+/* A run of copies, at pages [first, first + nr) of the block. */
+static int gm_enter_replicas(struct gm_context *ctx, struct gm_block *block,
+			     unsigned long va, unsigned int first,
+			     unsigned int nr, const struct gm_entry *entry,
+			     struct gm_migration *m, unsigned int m_first,
+			     struct gm_flush *flush)
+{
+	unsigned int i;
+	int ret;
+
+	ret = gm_enter_run(ctx, block, va, first, nr, entry, flush);
+	for (i = 0; i < nr && !ret; i++) {
+		struct page *copy = migrate_pfn_to_page(m->dst[m_first + i]);
+
+		gm_replica_set(block, va + (first + i) * PAGE_SIZE, copy,
+			       migrate_pfn_to_page(m->src[m_first + i]));
+		unlock_page(copy);
+		m->dst[m_first + i] = 0;
+		m->src[m_first + i] = 0;
+	}
+	if (!ret)
+		gm_count(ctx, pages_duplicated, nr);
+	return ret;
+}
+
+/**
+ * gm_map_replicas - let the device see copies
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @vma: The VMA; mmap_lock held.
+ * @block: The block of the range; gm_replicas_prepare() has been called.
+ * @start: Address of the first page.
+ * @nr: How many pages.
+ * @m: dst: the copies, locked; src: what they are copies of. What is mapped is
+ *	unlocked and taken out.
+ * @seq: What mmu_interval_read_begin() said before they were looked up.
+ *
+ * Return: GM_RET_SUCCESS; GM_RET_RETRY after a race; GM_RET_KILLED; or what
+ * pmap_enter() returned.
+ */
+int gm_map_replicas(struct gm_context *ctx, struct vm_area_struct *vma,
+		    struct gm_block *block, unsigned long start,
+		    unsigned int nr, struct gm_migration *m, unsigned long seq)
+{
+	unsigned long va = start & GM_BLOCK_MASK;
+	unsigned int i, first = 0, run = 0, offset = gm_block_index(start);
+	struct gm_as *as = ctx->as;
+	struct gm_entry entry = { .prot = gm_vma_prot(vma, false) |
+					  GM_PROT_DEV };
+	struct gm_flush flush;
+	int ret = GM_RET_SUCCESS;
+
+	gm_flush_init(&flush);
+	mutex_lock(&as->map_lock);
+	if (as->dead)
+		ret = GM_RET_KILLED;
+	else if (mmu_interval_read_retry(&as->notifier, seq))
+		ret = GM_RET_RETRY;
+	for (i = 0; i <= nr && !ret; i++) {
+		struct page *copy = i < nr ? migrate_pfn_to_page(m->dst[i]) :
+					     NULL;
+		unsigned long pa = 0;
+
+		if (copy && test_bit(offset + i, block->mapped))
+			copy = NULL;
+		if (copy)
+			pa = gm_page_device_addr(copy);
+		if (run && copy && pa == entry.pa + run * PAGE_SIZE) {
+			run++;
+			continue;
+		}
+		if (run)
+			ret = gm_enter_replicas(ctx, block, va, offset + first,
+						run, &entry, m, first, &flush);
+		entry.pa = pa;
+		first = i;
+		run = copy ? 1 : 0;
+	}
+	gm_flush_now(ctx, &flush);
+	mutex_unlock(&as->map_lock);
+	return ret;
 }
 
 /**

@@ -561,7 +561,7 @@ bool gm_peer_page_freed(struct gm_hnode *hnode, struct page *page)
 {
 	struct gm_standin *standin;
 
-	if (!hnode->standins)
+	if (!hnode->peer)
 		return false;
 	standin = gm_page_standin(page);
 	if (!standin->ctx)

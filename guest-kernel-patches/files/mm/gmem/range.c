@@ -32,6 +32,7 @@ struct gm_range {
 const struct gm_advice gm_no_advice = {
 	.preferred = GM_HNID_UNSET,
 	.remote = GM_HNID_UNSET,
+	.read_mostly = GM_HNID_UNSET,
 };
 
 static struct gm_range *to_range(struct interval_tree_node *it)
@@ -55,7 +56,7 @@ static bool gm_advice_equal(const struct gm_advice *a,
 			    const struct gm_advice *b)
 {
 	return a->preferred == b->preferred && a->remote == b->remote &&
-	       a->pinned == b->pinned;
+	       a->read_mostly == b->read_mostly && a->pinned == b->pinned;
 }
 
 bool gm_advice_is_none(const struct gm_advice *advice)
@@ -225,6 +226,8 @@ int gm_range_change(struct gm_as *as, unsigned long start, unsigned long end,
 			range->advice.preferred = change->advice.preferred;
 		if (change->mask & GM_CHANGE_REMOTE)
 			range->advice.remote = change->advice.remote;
+		if (change->mask & GM_CHANGE_READ_MOSTLY)
+			range->advice.read_mostly = change->advice.read_mostly;
 		if (change->mask & GM_CHANGE_PINNED)
 			range->advice.pinned = change->advice.pinned;
 		if (range->it.last == ULONG_MAX)

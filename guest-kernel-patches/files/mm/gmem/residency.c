@@ -4,11 +4,13 @@
  *
  * A line for each VMA that devices have to do with:
  *
- *	START-END PERMS cpu=PAGES none=PAGES hnodeN=PAGES devN=LOCAL/REMOTE
+ *	START-END PERMS cpu=PAGES none=PAGES hnodeN=PAGES devN=LOCAL/REMOTE dupN=PAGES
  *
  * cpu is in system memory, none was never touched or is swapped out, hnodeN is in
  * that device memory: these add up to the VMA. devN is what device N has mapped, of
- * its own memory and over the bus. Indented lines tell what hmadvise() said of parts.
+ * its own memory and over the bus; dupN, if there are any, how many of the former are
+ * copies to read of what is in system memory. Indented lines tell what hmadvise()
+ * said of parts.
  */
 #include <linux/bitmap.h>
 #include <linux/hugetlb.h>
@@ -80,7 +82,7 @@ static const struct mm_walk_ops gm_residency_ops = {
 static unsigned long gm_show_mapped(struct seq_file *m, struct mm_struct *mm,
 				    struct vm_area_struct *vma, bool print)
 {
-	unsigned long start, end, local, remote, all = 0;
+	unsigned long start, end, local, remote, copies, all = 0;
 	struct gm_context *ctx;
 	struct gm_as *as;
 	unsigned int nth;
@@ -97,6 +99,10 @@ static unsigned long gm_show_mapped(struct seq_file *m, struct mm_struct *mm,
 			if (print && local + remote)
 				seq_printf(m, " dev%d=%lu/%lu", ctx->dev->id,
 					   local, remote);
+			copies = gm_count_replicas(ctx, start, end);
+			if (print && copies)
+				seq_printf(m, " dup%d=%lu", ctx->dev->id,
+					   copies);
 		}
 		mutex_unlock(&as->map_lock);
 		gm_as_put(as);
@@ -136,6 +142,7 @@ static bool gm_show_advice(struct seq_file *m, struct mm_struct *mm,
 			seq_printf(m, "  %lx-%lx", start, end);
 			gm_show_place(m, "preferred", advice.preferred);
 			gm_show_place(m, "remote", advice.remote);
+			gm_show_place(m, "read-mostly", advice.read_mostly);
 			seq_puts(m, advice.pinned ? " pinned\n" : "\n");
 		}
 		gm_as_put(as);

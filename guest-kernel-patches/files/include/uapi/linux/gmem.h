@@ -22,5 +22,7 @@
 #define HMADV_NO_MAP_REMOTE	37
 #define HMADV_PIN		38	/* bring it to @hnid, do not evict it */
 #define HMADV_UNPIN		39
+#define HMADV_READ_MOSTLY	40	/* @hnid's device gets copies to read */
+#define HMADV_NO_READ_MOSTLY	41
 
 #endif /* _UAPI_LINUX_GMEM_H */

@@ -26,7 +26,7 @@
 /* As in <linux/gmem.h> */
 enum { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC, ACCESS_ATOMIC };
 enum { MODE_SHARE, MODE_EXCLUSIVE, MODE_REPLICATE };
-enum { HINT_NONE, HINT_HOT, HINT_REMOTE };
+enum { HINT_NONE, HINT_HOT, HINT_REMOTE, HINT_READ_DUP };
 enum { RET_OK = 0, RET_INVALID = 5, RET_NO_MAPPING = 6, RET_PERM = 7,
        RET_CONFLICT = 14 };
 #define PAGE_CPU 0x10
@@ -34,6 +34,7 @@ enum { RET_OK = 0, RET_INVALID = 5, RET_NO_MAPPING = 6, RET_PERM = 7,
 #define PAGE_NOMAP 0x40
 #define PAGE_TYPE 0x70
 #define PAGE_REMOTE 0x100
+#define PAGE_REPLICA 0x200
 
 /* Indices in struct gm_stats */
 enum {
@@ -48,6 +49,7 @@ enum {
 	STAT_HUGE = 11,
 	STAT_PREFETCHED = 18,
 	STAT_REPLICATED = 19,
+	STAT_DUPLICATED = 20,
 };
 
 #ifndef __NR_hmadvise
@@ -66,6 +68,8 @@ enum {
 	HMADV_NO_MAP_REMOTE,
 	HMADV_PIN,
 	HMADV_UNPIN,
+	HMADV_READ_MOSTLY,
+	HMADV_NO_READ_MOSTLY,
 };
 
 static inline int hmadvise(int hnid, const void *start, size_t len, int behavior)
