@@ -714,7 +714,7 @@ void munmap_in_peer_devices(struct mm_struct *mm, unsigned long start,
 void gm_context_stats(struct gm_context *ctx, struct gm_stats *stats);
 
 /* For core MM and procfs */
-int gm_proc_show(struct seq_file *m, struct task_struct *task);
+int gm_proc_show(struct seq_file *m, struct task_struct *task, bool pages);
 void gm_range_mremap(struct mm_struct *mm, unsigned long old,
 		     unsigned long new, unsigned long len);
 void gm_replicate_note(struct mm_struct *mm, unsigned long start,

@@ -454,4 +454,8 @@ void gm_as_for_each(struct mm_struct *mm, unsigned long start,
 struct gm_context *gm_as_context(struct gm_as *as, struct gm_dev *dev);
 void gm_as_put(struct gm_as *as);
 
+/* pages.c */
+void gm_show_pages(struct seq_file *m, struct mm_struct *mm,
+		   struct vm_area_struct *vma);
+
 #endif /* _MM_GMEM_INTERNAL_H */

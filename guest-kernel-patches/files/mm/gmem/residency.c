@@ -151,9 +151,10 @@ static bool gm_show_advice(struct seq_file *m, struct mm_struct *mm,
 }
 
 static void gm_show_vma(struct seq_file *m, struct mm_struct *mm,
-			struct vm_area_struct *vma, struct gm_residency *r)
+			struct vm_area_struct *vma, struct gm_residency *r,
+			bool pages)
 {
-	unsigned long pages = vma_pages(vma);
+	unsigned long all = vma_pages(vma);
 	unsigned int id;
 
 	memset(r, 0, sizeof(*r));
@@ -170,24 +171,28 @@ static void gm_show_vma(struct seq_file *m, struct mm_struct *mm,
 		   vma->vm_flags & VM_WRITE ? 'w' : '-',
 		   vma->vm_flags & VM_EXEC ? 'x' : '-',
 		   vma->vm_flags & VM_MAYSHARE ? 's' : 'p', r->cpu,
-		   pages - r->cpu - r->device);
+		   all - r->cpu - r->device);
 	for (id = 0; id < MAX_NUMNODES; id++)
 		if (r->hnode[id])
 			seq_printf(m, " hnode%u=%lu", id, r->hnode[id]);
 	gm_show_mapped(m, mm, vma, true);
 	seq_putc(m, '\n');
-	gm_show_advice(m, mm, vma, true);
+	if (pages)
+		gm_show_pages(m, mm, vma);
+	else
+		gm_show_advice(m, mm, vma, true);
 }
 
 /**
  * gm_proc_show - show where the memory of a process is
  * @m: Where to write it to.
  * @task: The process; the caller must be allowed to trace it.
+ * @pages: Page by page, rather than what hmadvise() said.
  *
  * Context: May sleep.
  * Return: 0 or a negative errno.
  */
-int gm_proc_show(struct seq_file *m, struct task_struct *task)
+int gm_proc_show(struct seq_file *m, struct task_struct *task, bool pages)
 {
 	struct vm_area_struct *vma;
 	struct gm_residency *r;
@@ -205,7 +210,7 @@ int gm_proc_show(struct seq_file *m, struct task_struct *task)
 		VMA_ITERATOR(vmi, mm, 0);
 
 		for_each_vma(vmi, vma)
-			gm_show_vma(m, mm, vma, r);
+			gm_show_vma(m, mm, vma, r, pages);
 		mmap_read_unlock(mm);
 	}
 	kvfree(r);

@@ -820,10 +820,11 @@ TEST_F_TIMEOUT(gmem, evicts_in_the_background, 300)
 	EXPECT_EQ(self->free, nr_free(self->fd));
 }
 
-/* The line of /proc/self/gmem about a VMA, and those behind it about its parts. */
-static int proc_gmem(const void *start, char *text, size_t size)
+/* The line of such a file about a VMA, and those behind it about its parts. */
+static int proc_lines(const char *file, const void *start, char *text,
+		      size_t size)
 {
-	FILE *f = fopen("/proc/self/gmem", "r");
+	FILE *f = fopen(file, "r");
 	char line[512], want[32];
 	int found = 0;
 
@@ -838,6 +839,11 @@ static int proc_gmem(const void *start, char *text, size_t size)
 	if (f)
 		fclose(f);
 	return text[0] != 0;
+}
+
+static int proc_gmem(const void *start, char *text, size_t size)
+{
+	return proc_lines("/proc/self/gmem", start, text, size);
 }
 
 TEST_F(gmem, proc_tells_where_memory_is)
@@ -868,6 +874,46 @@ TEST_F(gmem, proc_tells_where_memory_is)
 	memset(p, 2, 3 * MIB);
 	ASSERT_EQ(0, hmadvise(-1, p, 4 * MIB, HMADV_NO_MAP_REMOTE));
 	EXPECT_FALSE(proc_gmem(p, text, sizeof(text))) TH_LOG("%s", text);
+	munmap(p, 4 * MIB);
+}
+
+TEST_F(gmem, proc_tells_who_holds_each_page)
+{
+	const char *file = "/proc/self/gmem_pages";
+	int hnid = hnid_of(self->fd);
+	char *p = anon_block(4 * MIB);
+	unsigned long a = (unsigned long)p;
+	char want[256], line[64], text[1024], *runs, *dev;
+
+	ASSERT_EQ(0, mprotect(p, 4 * MIB, PROT_READ | PROT_WRITE | PROT_EXEC));
+	EXPECT_FALSE(proc_lines(file, p, text, sizeof(text)));
+
+	/* 2 MiB there, then pages the device reads from here, untouched ones. */
+	memset(p, 1, 3 * MIB);
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_READ, HINT_HOT));
+	ASSERT_EQ(0, hmadvise(hnid, p + 2 * MIB, 16 * PAGE, HMADV_MAP_REMOTE));
+	ASSERT_EQ(0, dev_read(self->fd, p + 2 * MIB, self->buf, 4 * PAGE));
+	ASSERT_TRUE(proc_lines(file, p, text, sizeof(text)));
+	runs = strchr(text, '\n') + 1;
+	dev = strstr(runs, " dev");
+	ASSERT_NE(NULL, dev) TH_LOG("%s", text);
+	snprintf(line, sizeof(line), "%.*s", (int)strcspn(dev, "\n"), dev);
+	snprintf(want, sizeof(want),
+		 "  %lx-%lx hnode%d\n  %lx-%lx cpu%s\n  %lx-%lx cpu\n  %lx-%lx none\n",
+		 a, a + 2 * MIB, hnid, a + 2 * MIB, a + 2 * MIB + 16 * PAGE,
+		 line, a + 2 * MIB + 16 * PAGE, a + 3 * MIB, a + 3 * MIB,
+		 a + 4 * MIB);
+	EXPECT_STREQ(want, runs);
+
+	/* The last page of these comes back, perhaps with some before it. */
+	p[2 * MIB - 1] = 2;
+	ASSERT_TRUE(proc_lines(file, p, text, sizeof(text)));
+	snprintf(want, sizeof(want), "-%lx cpu\n  %lx-%lx cpu%s\n", a + 2 * MIB,
+		 a + 2 * MIB, a + 2 * MIB + 16 * PAGE, line);
+	EXPECT_NE(NULL, strstr(text, want)) TH_LOG("%s", text);
+	snprintf(want, sizeof(want), "\n  %lx-", a);
+	EXPECT_NE(NULL, strstr(text, want)) TH_LOG("%s", text);
+	EXPECT_NE(NULL, strstr(text, " hnode")) TH_LOG("%s", text);
 	munmap(p, 4 * MIB);
 }
 
