@@ -29,8 +29,8 @@ static void gmemu_access_hot(struct gmemu_device *gdev, const struct gmemu_acnt_
 {
 	struct gmemu_context *ctx = gmemu_context_get(gdev, entry->ctx);
 
-	trace_gmemu_access(entry->ctx, entry->va, entry->granule_log2, entry->count,
-			   entry->aperture);
+	trace_gmemu_access(gdev->gm_id, entry->ctx, entry->va, entry->granule_log2,
+			   entry->count, entry->aperture);
 	if (!ctx)
 		return;
 	atomic64_add(entry->count, &ctx->counters.accesses);

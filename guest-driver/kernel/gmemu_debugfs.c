@@ -118,6 +118,42 @@ static int gmemu_debugfs_counters(struct seq_file *m, void *unused)
 	return 0;
 }
 
+/* Of a few looks the quickest one tells best how the clocks are related. */
+#define GMEMU_CLOCK_LOOKS 5
+
+/* CLOCK_MONOTONIC before and after a look at the device's clock. */
+static int gmemu_debugfs_clock(struct seq_file *m, void *unused)
+{
+	struct gmemu_device *gdev = gmemu_of(m);
+	u64 before, after, device, best[3] = { 0, U64_MAX, 0 };
+	unsigned int i;
+	int idx, ret;
+
+	ret = gmemu_enter(gdev, &idx);
+	if (ret)
+		return ret;
+	for (i = 0; i < GMEMU_CLOCK_LOOKS; i++) {
+		before = ktime_get_ns();
+		device = gmemu_read64(gdev, GMEMU_REG_TIMESTAMP);
+		after = ktime_get_ns();
+		if (after - before < best[1] - best[0]) {
+			best[0] = before;
+			best[1] = after;
+			best[2] = device;
+		}
+	}
+	if (!gmemu_is_present(gdev))
+		ret = -ENODEV;
+	gmemu_exit(gdev, idx);
+	if (ret)
+		return ret;
+	seq_printf(m, "gmem_dev %d\n", gdev->gm_id);
+	seq_printf(m, "before_ns %llu\n", best[0]);
+	seq_printf(m, "after_ns %llu\n", best[1]);
+	seq_printf(m, "device_ns %llu\n", best[2]);
+	return 0;
+}
+
 static int gmemu_threshold_get(void *data, u64 *value)
 {
 	struct gmemu_device *gdev = data;
@@ -148,6 +184,7 @@ static const struct drm_debugfs_info gmemu_debugfs_files[] = {
 	{ "contexts", gmemu_debugfs_contexts },
 	{ "access", gmemu_debugfs_access },
 	{ "counters", gmemu_debugfs_counters },
+	{ "clock", gmemu_debugfs_clock },
 };
 
 /**

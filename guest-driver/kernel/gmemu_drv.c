@@ -439,6 +439,7 @@ static void gmemu_start(struct gmemu_device *gdev)
 {
 	int ret;
 
+	gdev->gm_id = -1;
 	if (!gmemu_svm_enabled())
 		dev_warn(gdev->drm.dev, "GMEM is off, no process can use the device: boot with gmem=on\n");
 	if (gmemu_fw_start(gdev))
@@ -447,6 +448,8 @@ static void gmemu_start(struct gmemu_device *gdev)
 	ret = gmemu_is_peer(gdev) ? gmemu_peer_start(gdev) : 0;
 	if (!ret)
 		ret = gmemu_svm_init(gdev);
+	if (!ret)
+		gdev->gm_id = gdev->gm->id;
 	if (ret && ret != -EOPNOTSUPP)
 		dev_err(gdev->drm.dev, "GMEM does not take the device (%d)\n", ret);
 }

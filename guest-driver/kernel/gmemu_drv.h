@@ -253,6 +253,7 @@ struct gmemu_counters {
  * @correctable: Number of corrected errors the bus reported.
  * @dummy: What a doorbell maps when there is no hardware behind it.
  * @gm: GMEM's view of it; NULL: GMEM is off or there is no firmware.
+ * @gm_id: Its number there, for trace events, or -1.
  * @hnid: The hnode of the local DRAM, -1: none.
  * @ctx_table: struct gmemu_ctx_entry[].
  * @ctx_log2: log2 of its entries.
@@ -304,6 +305,7 @@ struct gmemu_device {
 	struct page *dummy;
 
 	struct gm_dev *gm;
+	int gm_id;
 	int hnid;
 
 	struct gmemu_dma ctx_table;

@@ -227,7 +227,7 @@ static bool gmemu_fault_serve(struct gmemu_device *gdev, struct gmemu_fault_batc
 		int ret = all == GM_RET_KILLED || all == GM_RET_NODEV ? GM_RET_KILLED : req->ret;
 		u8 reason = gmemu_fault_reason(ret);
 
-		trace_gmemu_served(id, req->addr, req->access, ret);
+		trace_gmemu_served(gdev->gm_id, id, req->addr, req->access, ret);
 		if (!reason) {
 			replay = true;
 			continue;
@@ -280,8 +280,8 @@ static unsigned int gmemu_fault_triage(struct gmemu_device *gdev,
 		struct gmemu_fault_entry *entry = &entries[i];
 		u8 reason = gmemu_fault_hopeless(gdev, entry);
 
-		trace_gmemu_fault(entry->ctx, entry->va, entry->access, entry->type, entry->queue,
-				  entry->client, entry->timestamp);
+		trace_gmemu_fault(gdev->gm_id, entry->ctx, entry->va, entry->access, entry->type,
+				  entry->queue, entry->client, entry->timestamp);
 		if (!reason) {
 			entries[stay++] = *entry;
 		} else {

@@ -120,7 +120,7 @@ static int gmemu_inval_command(struct gmemu_device *gdev, u32 cmd, u32 ctx, u64 
  */
 int gmemu_inval_range(struct gmemu_device *gdev, u32 ctx, u64 va, u64 size)
 {
-	trace_gmemu_inval(ctx, va, size);
+	trace_gmemu_inval(gdev->gm_id, ctx, va, size);
 	if (gmemu_test_skip(gdev, &gmemu_test_skip_inval, "TLB invalidation"))
 		return 0;
 	return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_RANGE, ctx, va, size);
@@ -135,7 +135,7 @@ int gmemu_inval_range(struct gmemu_device *gdev, u32 ctx, u64 va, u64 size)
  */
 int gmemu_inval_ctx(struct gmemu_device *gdev, u32 ctx)
 {
-	trace_gmemu_inval(ctx, 0, U64_MAX);
+	trace_gmemu_inval(gdev->gm_id, ctx, 0, U64_MAX);
 	return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_CTX, ctx, 0, 0);
 }
 
@@ -163,7 +163,7 @@ int gmemu_replay(struct gmemu_device *gdev, bool tried)
 	struct gmemu_inval *inval = &gdev->inval;
 	int ret = -ENODEV;
 
-	trace_gmemu_replay(tried);
+	trace_gmemu_replay(gdev->gm_id, tried);
 	if (gmemu_test_skip(gdev, &gmemu_test_skip_replay, "replay"))
 		return 0;
 	if (tried)
@@ -194,7 +194,7 @@ int gmemu_replay(struct gmemu_device *gdev, bool tried)
  */
 int gmemu_cancel_va(struct gmemu_device *gdev, u32 ctx, u64 va, u8 reason)
 {
-	trace_gmemu_cancel(ctx, va, reason);
+	trace_gmemu_cancel(gdev->gm_id, ctx, va, reason);
 	return gmemu_inval_command(gdev, GMEMU_INV_SCOPE_NONE |
 				   GMEMU_INV_REPLAY_CANCEL_VA << GMEMU_INV_REPLAY_SHIFT |
 				   (u32)reason << GMEMU_INV_REASON_SHIFT, ctx, va & PAGE_MASK, 0);

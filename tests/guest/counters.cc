@@ -328,14 +328,15 @@ Test readers("readers at the same time each get their own, and nothing goes back
     EXPECT(moved(before, after, GMEMU_PERF_RUN_NS) > 0);
 });
 
-std::map<std::string, uint64_t> debugfs_counters()
+// A file of the driver with lines "NAME VALUE".
+std::map<std::string, uint64_t> debugfs_values(const char *file)
 {
     const std::filesystem::path root = "/sys/kernel/debug/accel";
     std::map<std::string, uint64_t> values;
 
     if (std::filesystem::exists(root))
         for (const auto &entry : std::filesystem::directory_iterator(root)) {
-            std::ifstream in(entry.path() / "counters");
+            std::ifstream in(entry.path() / file);
             std::string name;
             uint64_t value;
 
@@ -356,7 +357,7 @@ Test debugfs("the file of debugfs shows the same", [] {
 
     acc.run("increment", increment_args{memory.words(), 1}, items, 512);
     const gmemu_counters before = acc.device.counters();
-    const auto shown = debugfs_counters();
+    const auto shown = debugfs_values("counters");
     const gmemu_counters after = acc.device.counters();
 
     EXPECT_EQUAL(shown.size(), size_t{2 + GMEMU_PERF_COUNTERS + cores * GMEMU_PERF_HART_COUNTERS});
@@ -374,6 +375,36 @@ Test debugfs("the file of debugfs shows the same", [] {
     for (uint32_t hart = 0; hart < cores; hart++)
         instructions += shown.at("hart" + std::to_string(hart) + "_instructions");
     EXPECT_EQUAL(instructions, shown.at("instructions"));
+});
+
+uint64_t monotonic_ns()
+{
+    timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+Test clocks("the file of debugfs sets the device's clock beside the CPU's", [] {
+    if (!std::filesystem::exists("/sys/kernel/debug/accel"))
+        throw harness::Skip("no debugfs");
+    Accelerator acc;
+    const uint64_t cpu_before = monotonic_ns(), device_before = acc.device.counters().time_ns;
+    const auto first = debugfs_values("clock");
+    sleep_ms(50);
+    const auto second = debugfs_values("clock");
+    const uint64_t device_after = acc.device.counters().time_ns, cpu_after = monotonic_ns();
+
+    for (const auto &look : {first, second}) {
+        EXPECT(look.at("before_ns") > cpu_before);
+        EXPECT(look.at("after_ns") >= look.at("before_ns"));
+        EXPECT(look.at("after_ns") < cpu_after);
+        EXPECT(look.at("device_ns") > device_before);
+        EXPECT(look.at("device_ns") < device_after);
+    }
+    EXPECT_EQUAL(first.at("gmem_dev"), second.at("gmem_dev"));
+    EXPECT(second.at("device_ns") - first.at("device_ns") >= 50 * 1000000 / 2);
+    EXPECT(second.at("before_ns") > first.at("after_ns"));
 });
 
 } // namespace
