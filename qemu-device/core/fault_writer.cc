@@ -80,6 +80,7 @@ void FaultWriter::trace_begin(uint64_t fault, const gmemu_fault_entry &raw, bool
                      {TraceArg::number("context", raw.ctx), TraceArg::hex("va", raw.va),
                       TraceArg::text("access", name_of_access(raw.access)), TraceArg::text("engine", name_of_engine(raw.engine)),
                       TraceArg::number("client", raw.client), TraceArg::number("queue", raw.queue),
+                      TraceArg::number("entry_ns", raw.timestamp),
                       TraceArg::text("found", loaded ? "before the state was loaded" : "now")});
 }
 

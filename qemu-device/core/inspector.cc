@@ -334,6 +334,11 @@ std::string Inspector::harts()
     JsonText json;
     json.begin_object();
     json.number("time_ns", sample.time_ns);
+    // Of the device, at the same moment.
+    json.begin_object("counters");
+    for (unsigned counter = 0; counter < GMEMU_PERF_COUNTERS; counter++)
+        json.number(PerfCounters::name(counter), sample.all[counter]);
+    json.end();
     json.begin_array("harts");
     for (size_t i = 0; i < s_.harts.size(); i++) {
         const ComputeHart &hart = *s_.harts[i];

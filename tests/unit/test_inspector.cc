@@ -276,6 +276,15 @@ TEST_CASE("harts: what each does, where it is, and what it has counted", "[inspe
     CHECK(harts[2].at("cause") == "killed");
     CHECK(harts[3].at("state") == "idle");
     CHECK_FALSE(harts[3].contains("context"));
+    // Of the device, at the same moment.
+    const json &all = answer.at("counters");
+    CHECK(all.size() == GMEMU_PERF_COUNTERS);
+    uint64_t instructions = 0;
+    for (const json &hart : harts)
+        instructions += hart.at("counters").at("instructions").get<uint64_t>();
+    CHECK(all.at("instructions") == instructions);
+    CHECK(all.at("faults_pte") == 1);
+    CHECK(all.at("jobs") == 3);
     REQUIRE(answer.at("faults").size() == 1);
     CHECK(answer.at("faults")[0].at("client") == 1);
     CHECK(answer.at("time_ns").get<uint64_t>() <= m.r64(GMEMU_REG_TIMESTAMP));
