@@ -53,6 +53,8 @@ void parse_config(std::string_view rest, Config &config)
             config.standalone = value == "1";
         else if (key == kKeyDeferred)
             config.deferred = value == "1";
+        else if (key == kKeyTrace)
+            config.trace = value == "1";
         else if (key == kKeyTime)
             config.time = std::move(value);
         else if (key == kKeyEntropy)

@@ -17,6 +17,7 @@ struct Config {
     bool pty = false;
     bool standalone = false;
     bool deferred = false;
+    bool trace = false;
     std::string time, entropy;
 };
 

@@ -11,6 +11,7 @@
 #include "protocol.h"
 #include "relay.h"
 #include "revive.h"
+#include "tracer.h"
 
 #include <cerrno>
 #include <csignal>
@@ -94,8 +95,12 @@ int main()
         send(ports, "fail %s", error.c_str());
         power_off();
     }
+    Tracer tracer;
+    if (config.trace)
+        tracer.start(ports);
     send(ports, "start %llu", uptime_ms());
     const Outcome outcome = run_program(config, ports);
+    tracer.finish();
     kill(-1, SIGKILL);
     sync();
     send(ports, "exit %d %llu %llu", outcome.code, static_cast<unsigned long long>(outcome.out_bytes),

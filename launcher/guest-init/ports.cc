@@ -91,7 +91,10 @@ bool open_ports(Ports &ports)
             ports.err = open_port(kPortStderr, O_WRONLY);
         if (ports.attach < 0)
             ports.attach = open_port(kPortAttach, O_RDWR);
-        if (ports.control >= 0 && ports.in >= 0 && ports.out >= 0 && ports.err >= 0 && ports.attach >= 0)
+        if (ports.trace < 0)
+            ports.trace = open_port(kPortTrace, O_WRONLY);
+        if (ports.control >= 0 && ports.in >= 0 && ports.out >= 0 && ports.err >= 0 && ports.attach >= 0 &&
+            ports.trace >= 0)
             return true;
         usleep(kPortPollMs * 1000);
     }

@@ -13,6 +13,7 @@ struct Ports {
     int out = -1;
     int err = -1;
     int attach = -1;
+    int trace = -1;
 };
 
 /* Waits for the ports to appear. False when they do not. */

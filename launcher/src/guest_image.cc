@@ -129,6 +129,8 @@ std::string run_config(const RunOptions &options, const std::vector<SharedDirect
                                                     protocol::kTagShare, i, directories[i].guest.string()));
     if (options.pty)
         config.add(protocol::kKeyPty, "1");
+    if (!options.trace.empty())
+        config.add(protocol::kKeyTrace, "1");
     add_environment(config, options);
     return config.text();
 }

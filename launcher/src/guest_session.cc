@@ -7,6 +7,7 @@
 #include "device_properties.h"
 #include "directories.h"
 #include "guest_image.h"
+#include "guest_trace.h"
 #include "kvm_probe.h"
 #include "passthrough.h"
 #include "posix.h"
@@ -116,6 +117,8 @@ private:
     void read_control();
     void read_console();
     void read_messages(int fd);
+    void read_trace();
+    void complete_traces();
     void signals();
     void forward_signal(int number);
     void limit(Clock::time_point when) { deadline_ = deadline_ ? std::min(*deadline_, when) : when; }
@@ -133,13 +136,15 @@ private:
     std::vector<SharedDirectory> directories_ = shared_directories(options_);
     /* A pipe: a serial port that cannot write at once drops characters. */
     Channel console_{make_pipe_from_child()};
-    Channel control_, stdin_, stdout_, stderr_, attach_;
+    Channel control_, stdin_, stdout_, stderr_, attach_, trace_;
     /* The ports of the guest, and its console. */
-    const std::array<Channel *, 6> channels_ = {&console_, &control_, &stdin_, &stdout_, &stderr_, &attach_};
+    const std::array<Channel *, 7> channels_ = {&console_, &control_, &stdin_, &stdout_,
+                                                &stderr_,  &attach_,  &trace_};
     AttachServer attached_{attach_.ours()};
     Output out_{.fd = 1, .pending = {}}, err_{.fd = 2, .pending = {}};
     SignalFd signals_;
     LineSplitter control_lines_, console_lines_, message_lines_;
+    GuestTrace guest_trace_;
     RunResult result_;
     std::string stdin_pending_, control_pending_;
     uint64_t stdin_bytes_ = 0;
@@ -150,7 +155,7 @@ private:
     /* How it ended. */
     std::optional<int> exit_code_, qemu_code_;
     uint64_t out_total_ = 0, err_total_ = 0;
-    bool console_open_ = true, control_open_ = true, messages_open_ = true;
+    bool console_open_ = true, control_open_ = true, messages_open_ = true, trace_open_ = true;
     bool ready_ = false; /* to be saved */
     bool program_started_ = false, timed_out_ = false, panicked_ = false, fatal_ = false;
     std::string init_failure_;
@@ -205,7 +210,7 @@ std::vector<std::string> Session::command(int initramfs, int monitor)
     else if (beginning_ == Beginning::load)
         more = load_arguments(monitor);
     return command({console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs(),
-                    attach_.theirs()},
+                    attach_.theirs(), trace_.theirs()},
                    initramfs < 0 ? "INITRAMFS" : fmt::format("/proc/self/fd/{}", initramfs),
                    {saved_, beginning_ == Beginning::save}, std::move(more));
 }
@@ -368,6 +373,31 @@ void Session::read_messages(int fd)
     });
 }
 
+void Session::read_trace()
+{
+    std::string chunk;
+
+    trace_open_ = read_channel(trace_.ours(), chunk);
+    guest_trace_.feed(chunk);
+}
+
+/* QEMU has ended: nobody writes to them any more. */
+void Session::complete_traces()
+{
+    const std::vector<fs::path> files = trace_files(options_);
+    std::error_code error;
+
+    for (size_t i = 0; i < files.size(); i++) {
+        try {
+            if (fs::is_regular_file(files[i], error) && !guest_trace_.merge_into(files[i], i))
+                say(fmt::format("{} has nothing of the guest's kernel: that has not told of device {}",
+                                files[i].string(), i));
+        } catch (const Error &problem) {
+            say(problem.what());
+        }
+    }
+}
+
 void Session::signals()
 {
     while (const int number = signals_.next()) {
@@ -430,8 +460,8 @@ void Session::loop(ChildProcess &qemu, int messages)
 
     /* When QEMU ends, each descriptor still gives what was sent before, then its end. */
     const auto drained = [this] {
-        return !messages_open_ && !console_open_ && !control_open_ && out_.ended && err_.ended &&
-               out_.pending.empty() && err_.pending.empty();
+        return !messages_open_ && !console_open_ && !control_open_ && !trace_open_ && out_.ended &&
+               err_.ended && out_.pending.empty() && err_.pending.empty();
     };
 
     while (!ended || !drained()) {
@@ -449,6 +479,7 @@ void Session::loop(ChildProcess &qemu, int messages)
             {out_.pending.empty() ? -1 : out_.fd, POLLOUT, 0},
             {err_.pending.empty() ? -1 : err_.fd, POLLOUT, 0},
             {control_pending_.empty() || ended ? -1 : control_.ours(), POLLOUT, 0},
+            {trace_open_ ? trace_.ours() : -1, POLLIN, 0},
         };
 
         if (!ended)
@@ -488,6 +519,8 @@ void Session::loop(ChildProcess &qemu, int messages)
             write_output(out_);
         if (fds[10].revents)
             write_output(err_);
+        if (fds[12].revents)
+            read_trace();
         attached_.work();
         if (complete() && !finishing) {
             /* The kernel still has its last words on the console. */
@@ -674,6 +707,8 @@ RunResult Session::run()
             save(qemu, std::move(monitor.ours));
     }
     raw.reset();
+    if (program_started_)
+        complete_traces();
     result_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
     result_.command = line;
     if (ready_) {

@@ -30,6 +30,7 @@ inline constexpr char kPortStdout[] = "gmemu.stdout";
 inline constexpr char kPortStderr[] = "gmemu.stderr";
 
 inline constexpr char kPortAttach[] = "gmemu.attach"; /* attach_protocol.h */
+inline constexpr char kPortTrace[] = "gmemu.trace";   /* trace_protocol.h */
 
 inline constexpr char kTagRoot[] = "gmemu-root";
 /* Of a directory of the host: a number follows. */
@@ -49,6 +50,7 @@ inline constexpr char kKeyShare[] = "share";   /* repeated: "MODE TAG PATH"; MOD
 inline constexpr char kKeyModule[] = "module"; /* repeated: "FILE PARAMETERS" */
 inline constexpr char kKeyStandalone[] = "standalone"; /* "1": kProgramRoot is filled, nothing of the host is mounted */
 inline constexpr char kKeyPty[] = "pty";       /* "1": the program gets a terminal */
+inline constexpr char kKeyTrace[] = "trace";   /* "1": what the kernel does is told on kPortTrace */
 
 inline constexpr char kKeyDeferred[] = "deferred"; /* "1": more comes on the control port */
 inline constexpr char kKeyTime[] = "time";         /* "SECONDS.NANOSECONDS": it is that late now */

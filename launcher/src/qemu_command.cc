@@ -134,10 +134,20 @@ std::vector<std::string> processor_arguments(bool kvm)
     return {"-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"};
 }
 
+std::vector<std::filesystem::path> trace_files(const RunOptions &options)
+{
+    std::vector<std::filesystem::path> files;
+
+    for (size_t i = 0; !options.trace.empty() && i < device_properties(options).size(); i++)
+        files.push_back(options.trace.string() + (i ? fmt::format(".{}", i) : ""));
+    return files;
+}
+
 std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &options)
 {
     const std::vector<DeviceProperties> emulated = device_properties(options);
     std::vector<std::pair<std::string, std::string>> devices; /* QEMU's name, properties */
+    const std::vector<std::filesystem::path> traces = trace_files(options);
     std::vector<std::string> line;
 
     for (size_t i = 0; i < emulated.size(); i++) {
@@ -146,8 +156,7 @@ std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &op
         for (const auto &[key, value] : emulated[i])
             properties += fmt::format(",{}={}", key, value);
         if (!options.trace.empty())
-            properties += ",trace=" + qemu_escaped(std::filesystem::absolute(options.trace).string() +
-                                                   (i ? fmt::format(".{}", i) : ""));
+            properties += ",trace=" + qemu_escaped(std::filesystem::absolute(traces[i]).string());
         devices.emplace_back("gmemu", properties);
     }
     for (const std::string &address : passthrough_addresses(options))
@@ -199,6 +208,7 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     port("stdout", kPortStdout, input.fds.out);
     port("stderr", kPortStderr, input.fds.err);
     port("attach", kPortAttach, input.fds.attach);
+    port("trace", kPortTrace, input.fds.trace);
     if (!options.standalone) {
         add("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap");
         add("-device", fmt::format("virtio-9p-pci,fsdev=root,mount_tag={}", kTagRoot));

@@ -40,6 +40,7 @@ struct QemuFds {
     int out = -1;
     int err = -1;
     int attach = -1;
+    int trace = -1;
 };
 
 struct QemuCommandInput {
@@ -60,6 +61,9 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input);
 
 /* The devices, and the plugin if they come from one. */
 std::vector<std::string> device_arguments(const Qemu &qemu, const RunOptions &options);
+
+/* Where the devices' traces go: of each device one, if there are to be any. */
+std::vector<std::filesystem::path> trace_files(const RunOptions &options);
 
 /* What a processor of this kind is for the guest: -accel and -cpu. */
 std::vector<std::string> processor_arguments(bool kvm);

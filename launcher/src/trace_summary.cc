@@ -11,6 +11,9 @@ namespace gmemu {
 namespace {
 
 constexpr const char *kKinds[] = {"fault", "invalidation", "packet", "firmware"};
+constexpr const char *kGuestEvents[] = {"gmem_fault",  "gmem_to_device", "gmem_to_host",
+                                        "gmem_evict",  "gmem_map",       "gmem_invalidate",
+                                        "gmemu_inval", "gmemu_replay",   "gmemu_cancel"};
 constexpr const char *kVectors[] = {"fault", "error", "completion", "mailbox", "access"};
 
 bool is_hart(const std::string &track) { return track.starts_with("hart "); }
@@ -46,6 +49,20 @@ void measure(const TraceFile &trace, TraceSummary &summary)
         look(trace.row(track));
     for (const char *kind : kKinds)
         look(trace.kind(kind));
+
+    /* Before that the guest boots, which makes for a long empty part of each picture. */
+    summary.work = summary.end;
+    const auto work = [&](const std::vector<TraceSpan> &spans) {
+        if (!spans.empty())
+            summary.work = std::min(summary.work, spans.front().start);
+    };
+    for (const std::string &track : trace.tracks())
+        if (is_hart(track) || track == "copy engine")
+            work(trace.row(track));
+    work(trace.kind("fault"));
+    work(trace.kind("packet"));
+    if (summary.work == summary.end)
+        summary.work = summary.begin;
 }
 
 void look_at_harts(const TraceFile &trace, TraceSummary &summary)
@@ -93,10 +110,13 @@ std::string result_of(const TraceSpan &fault)
     return reason.empty() ? result : result + ": " + reason;
 }
 
+/* The steps a fault may take, in this order; those with "serv" are the guest's kernel's. */
+constexpr std::array<const char *, 5> kSteps = {"in ring", "interrupt", "taken", "service", "served"};
+
 void look_at_faults(const TraceFile &trace, TraceSummary &summary)
 {
-    constexpr std::array<const char *, 3> steps = {"in ring", "interrupt", "taken"};
-    std::array<std::vector<double>, steps.size() + 1> took;
+    const Services services(trace);
+    std::map<std::string, std::vector<double>> to;
     std::map<std::pair<uint64_t, uint64_t>, size_t> pages;
     std::vector<double> times;
 
@@ -110,34 +130,41 @@ void look_at_faults(const TraceFile &trace, TraceSummary &summary)
         if (result != "replay")
             continue;
         times.push_back(fault.stop - fault.start);
-        double before = fault.start;
-        for (size_t i = 0; i < steps.size(); i++) {
-            const auto step = std::find(fault.steps.begin(), fault.steps.end(), steps[i]);
-
-            /* One interrupt tells of many faults: most have none. */
-            if (step == fault.steps.end())
-                continue;
-            const double at = fault.step_times[static_cast<size_t>(step - fault.steps.begin())];
-            took[i].push_back(at - before);
-            before = at;
-        }
-        took.back().push_back(fault.stop - before);
+        const FaultWay way = services.way_of(fault);
+        for (size_t i = 1; i < way.size(); i++)
+            to[way[i].first].push_back(way[i].second - way[i - 1].second);
     }
     summary.fault_times = durations(times);
     const char *from = "found";
-    for (size_t i = 0; i < took.size(); i++) {
-        const char *to = i < steps.size() ? steps[i] : "replay";
-
-        if (!took[i].empty())
-            summary.stages.push_back({from, to, durations(std::move(took[i]))});
-        from = to;
+    for (const char *step : kSteps) {
+        if (!to[step].empty())
+            summary.stages.push_back({from, step, durations(std::move(to[step]))});
+        from = step;
     }
+    if (!to["replay"].empty())
+        summary.stages.push_back({from, "replay", durations(std::move(to["replay"]))});
     for (const auto &[page, faults] : pages)
         summary.pages.push_back({page.first, page.second, faults});
     std::stable_sort(summary.pages.begin(), summary.pages.end(),
                      [](const auto &a, const auto &b) { return a.faults > b.faults; });
     if (summary.pages.size() > kMostPages)
         summary.pages.resize(kMostPages);
+}
+
+void look_at_guest(const TraceFile &trace, TraceSummary &summary)
+{
+    GuestSummary &guest = summary.guest;
+
+    guest.there = trace.has_metadata("guest_clock");
+    if (!guest.there)
+        return;
+    guest.clock_error = static_cast<double>(number_of(trace.metadata("guest_clock"), "error_ns")) / 1000;
+    for (const char *name : kGuestEvents)
+        if (const size_t count = trace.instants(name).size())
+            guest.events[name] = count;
+    if (const size_t count = trace.kind("service").size())
+        guest.events["service"] = count;
+    guest.looks = trace.instants("residency").size();
 }
 
 Durations of_kind(const TraceFile &trace, const char *kind)
@@ -183,6 +210,51 @@ Durations durations(std::vector<double> values)
             .longest = values.back()};
 }
 
+Services::Services(const TraceFile &trace)
+{
+    /* Of an entry that comes twice the first counts. */
+    for (TraceSpan &span : trace.kind("service"))
+        if (span.args.contains("va"))
+            spans_.emplace(Key(number_of(span.args, "context"), hex(span.args.at("va")),
+                               number_of(span.args, "device_ns")),
+                           std::move(span));
+}
+
+const TraceSpan *Services::find(const TraceSpan &fault) const
+{
+    if (!fault.args.contains("va") || !fault.args.contains("entry_ns"))
+        return nullptr;
+    const auto found = spans_.find(
+        Key(number_of(fault.args, "context"), hex(fault.args.at("va")), number_of(fault.args, "entry_ns")));
+    return found == spans_.end() ? nullptr : &found->second;
+}
+
+FaultWay Services::way_of(const TraceSpan &fault) const
+{
+    const TraceSpan *const service = find(fault);
+    FaultWay way = {{"found", fault.start}};
+    const auto add = [&](const std::string &name, double time) {
+        /* A replay for others may come before the answer, which then is none to this fault. */
+        if (!fault.ended || time <= fault.stop)
+            way.emplace_back(name, std::max(time, way.back().second));
+    };
+
+    for (const char *step : kSteps) {
+        /* One interrupt tells of many faults: most have none. */
+        const auto at = std::find(fault.steps.begin(), fault.steps.end(), step);
+
+        if (at != fault.steps.end())
+            add(step, fault.step_times[static_cast<size_t>(at - fault.steps.begin())]);
+        else if (service && step == std::string_view("service"))
+            add(step, service->start);
+        else if (service && service->ended && step == std::string_view("served"))
+            add(step, service->stop);
+    }
+    if (fault.ended)
+        add(text_of(fault.end, "result"), fault.stop);
+    return way;
+}
+
 TraceSummary summarize(const TraceFile &trace)
 {
     TraceSummary summary;
@@ -191,6 +263,7 @@ TraceSummary summarize(const TraceFile &trace)
     look_at_harts(trace, summary);
     look_at_copies(trace, summary);
     look_at_faults(trace, summary);
+    look_at_guest(trace, summary);
     summary.invalidations = of_kind(trace, "invalidation");
     summary.packets = of_kind(trace, "packet");
     for (const char *vector : kVectors)
@@ -245,6 +318,10 @@ std::string trace_text(const TraceSummary &summary)
                             took_text(summary.invalidations));
     if (summary.packets.count)
         text += fmt::format("packets        {}: {}\n", summary.packets.count, took_text(summary.packets));
+    if (summary.guest.there)
+        text += fmt::format("guest kernel   {}; {} looks at pages, its times are within {}\n",
+                            counts_text(summary.guest.events), summary.guest.looks,
+                            duration_text(summary.guest.clock_error));
     text += fmt::format("interrupts     {}\n", counts_text(summary.interrupts));
     text += fmt::format("violations     {}\n", counts_text(summary.violations));
     if (summary.unfinished)

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace gmemu {
@@ -45,8 +46,17 @@ struct FaultingPage {
     size_t faults = 0;
 };
 
+/* What the guest's kernel said, if it is in the trace. */
+struct GuestSummary {
+    bool there = false;
+    double clock_error = 0;               /* so much its times may be off */
+    std::map<std::string, size_t> events; /* by name; "service": faults the driver took */
+    size_t looks = 0;                     /* at who holds the pages, and something had changed */
+};
+
 struct TraceSummary {
     double begin = 0, end = 0; /* of all that happened */
+    double work = 0;           /* when the first work, or fault, began */
     std::vector<HartUse> harts;
     std::vector<CopyUse> copies;
     size_t faults = 0;
@@ -60,6 +70,7 @@ struct TraceSummary {
     size_t left_out = 0;                      /* events, of which the trace only has the number */
     size_t unfinished = 0;                    /* spans without an end */
     bool clock_was_set = false;               /* times before and after cannot be compared */
+    GuestSummary guest;
 
     double seconds() const { return (end - begin) / 1e6; }
 };
@@ -69,6 +80,23 @@ inline constexpr uint64_t kTracePage = 4096;
 
 /* Spans with no end last until the last thing that happened, at @end. */
 inline double trace_stop(const TraceSpan &span, double end) { return span.ended ? span.stop : end; }
+
+/* The moments of a fault's way that are known, in order: "found", "in ring", ... and its result. */
+using FaultWay = std::vector<std::pair<std::string, double>>;
+
+/* Where the guest's kernel took a fault, and answered it. */
+class Services {
+public:
+    explicit Services(const TraceFile &trace);
+    /* The kernel's span of a fault, or nothing. */
+    const TraceSpan *find(const TraceSpan &fault) const;
+    FaultWay way_of(const TraceSpan &fault) const;
+
+private:
+    /* Context, address, and the time in the fault's entry, which the driver has from there. */
+    using Key = std::tuple<uint64_t, uint64_t, uint64_t>;
+    std::map<Key, TraceSpan> spans_;
+};
 
 TraceSummary summarize(const TraceFile &trace);
 

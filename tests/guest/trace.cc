@@ -23,6 +23,8 @@ Test work("kernels fault, go on, and are cancelled", [] {
     sleep_ms(50);
     const gmemu_counters before = acc.device.counters();
     acc.run("increment", increment_args{memory.words(), 1}, pages * words_per_page, words_per_page);
+    // The pages are the device's now; time for a look at them.
+    sleep_ms(200);
     acc.start(acc.queue, "load_at", access_args{reinterpret_cast<uint64_t *>(nowhere), memory.words(), 0});
     EXPECT_EQUAL(failure_of(acc.queue).va, nowhere);
     gmemu::Queue queue(acc.context);
@@ -40,6 +42,9 @@ Test work("kernels fault, go on, and are cancelled", [] {
     want("begin_ns", before.time_ns);
     want("end_ns", after.time_ns);
     want("cancelled_va", nowhere);
+    want("memory_va", memory.va());
+    want("memory_bytes", memory.bytes());
+    want("replays", moved(GMEMU_PERF_REPLAYS));
     want("jobs", moved(GMEMU_PERF_JOBS));
     want("interrupts", moved(GMEMU_PERF_INTERRUPTS));
     want("packets", moved(GMEMU_PERF_PACKETS));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "trace_file.h"
 
+#include <algorithm>
 #include <fstream>
 
 using nlohmann::json;
@@ -31,18 +32,20 @@ TraceFile::TraceFile(const std::string &path)
                 throw BadTrace(std::string(problem) + ": " + event.dump());
         };
         const auto phase = event.at("ph").get<std::string>();
-        require_event(event.at("pid") == 1, "of another process");
+        // 1 is the device, 2 the guest's kernel.
+        require_event(event.at("pid") == 1 || event.at("pid") == 2, "of another process");
+        const Track number(event.at("pid"), event.value("tid", uint64_t{0}));
         if (phase == "M") {
             if (event.at("name") == "thread_name")
-                tracks_[event.at("tid")] = event.at("args").at("name");
+                tracks_[number] = event.at("args").at("name");
             continue;
         }
         const double time = event.at("ts");
         // A state was loaded, which may be an old one.
         require_event(time >= last || event.value("name", "") == "the clock was set", "out of order");
         last = time;
-        require_event(tracks_.contains(event.at("tid")), "no such row");
-        const std::string &track = tracks_[event.at("tid")];
+        require_event(tracks_.contains(number), "no such row");
+        const std::string &track = tracks_[number];
         const json args = event.value("args", json::object());
         if (phase == "B") {
             auto &stack = stacks[track];
@@ -60,6 +63,9 @@ TraceFile::TraceFile(const std::string &path)
             span.ended = true;
         } else if (phase == "i") {
             require_event(event.at("s") == "t" && event.contains("name"), "no instant");
+            instants_[event.at("name")].push_back(event);
+        } else if (phase == "C") {
+            require_event(event.contains("name") && args.is_object(), "no counter");
         } else {
             const std::string category = event.at("cat");
             const std::string id = event.at("id");
@@ -121,11 +127,14 @@ std::vector<TraceSpan> TraceFile::kind(const std::string &category) const
 
 std::vector<json> TraceFile::instants(const std::string &name) const
 {
-    std::vector<json> found;
-    for (const json &event : events_)
-        if (event.at("ph") == "i" && event.at("name") == name)
-            found.push_back(event);
-    return found;
+    const auto found = instants_.find(name);
+    return found == instants_.end() ? std::vector<json>() : found->second;
+}
+
+bool TraceFile::has_metadata(const std::string &name) const
+{
+    return std::any_of(events_.begin(), events_.end(),
+                       [&](const json &event) { return event.at("ph") == "M" && event.at("name") == name; });
 }
 
 json TraceFile::metadata(const std::string &name) const

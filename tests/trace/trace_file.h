@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A device trace, read back and held against the rules of its format.
+// A device trace, read back and held against the rules of its format; with what the guest's
+// kernel did, if `gmemu run` has added that.
 #pragma once
 
 #include <cstdint>
@@ -42,12 +43,15 @@ public:
     std::vector<TraceSpan> row(const std::string &track) const;  // "hart 0"
     std::vector<TraceSpan> kind(const std::string &category) const;  // "fault"
     std::vector<nlohmann::json> instants(const std::string &name) const;
+    bool has_metadata(const std::string &name) const;
     nlohmann::json metadata(const std::string &name) const;  // args of the first
     size_t size() const { return events_.size(); }
 
 private:
     nlohmann::json events_;
-    std::map<uint64_t, std::string> tracks_;
+    using Track = std::pair<uint64_t, uint64_t>;  // process, row
+    std::map<Track, std::string> tracks_;
+    std::map<std::string, std::vector<nlohmann::json>> instants_;
     std::map<std::string, std::vector<TraceSpan>> rows_;
     std::map<std::string, std::vector<TraceSpan>> kinds_;
 };
