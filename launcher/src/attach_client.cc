@@ -67,18 +67,6 @@ std::string listed(const std::vector<Running> &guests)
     return text;
 }
 
-int choose_guest(int pid)
-{
-    if (pid)
-        return pid;
-    const std::vector<Running> guests = running_guests();
-    if (guests.empty())
-        throw Error("no guest is running; gmemu run or gmemu shell starts one");
-    if (guests.size() > 1)
-        throw Error(fmt::format("several guests are running; choose one with --pid:\n{}", listed(guests)));
-    return guests[0].pid;
-}
-
 /* Anybody can listen at such a name, and would be told our environment and what we type. */
 void check_owner(int socket, int pid)
 {
@@ -88,21 +76,6 @@ void check_owner(int socket, int pid)
     if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) ||
         (geteuid() != 0 && peer.uid != geteuid()))
         throw Error(fmt::format("the guest of process {} is another user's", pid));
-}
-
-UniqueFd connect_guest(int pid)
-{
-    UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const std::string name = attach_socket_name(pid);
-    sockaddr_un address = {};
-
-    address.sun_family = AF_UNIX;
-    std::copy(name.begin(), name.end(), address.sun_path + 1);
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    if (connect(fd.get(), reinterpret_cast<const sockaddr *>(&address), size))
-        throw Error(fmt::format("process {} runs no guest; gmemu attach --list shows which do", pid));
-    check_owner(fd.get(), pid);
-    return fd;
 }
 
 bool write_all(int fd, std::string_view bytes)
@@ -234,6 +207,33 @@ int Client::run(const RunOptions &program)
 }
 
 } // namespace
+
+int choose_guest(int pid)
+{
+    if (pid)
+        return pid;
+    const std::vector<Running> guests = running_guests();
+    if (guests.empty())
+        throw Error("no guest is running; gmemu run or gmemu shell starts one");
+    if (guests.size() > 1)
+        throw Error(fmt::format("several guests are running; choose one with --pid:\n{}", listed(guests)));
+    return guests[0].pid;
+}
+
+UniqueFd connect_guest(int pid)
+{
+    UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const std::string name = attach_socket_name(pid);
+    sockaddr_un address = {};
+
+    address.sun_family = AF_UNIX;
+    std::copy(name.begin(), name.end(), address.sun_path + 1);
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+    if (connect(fd.get(), reinterpret_cast<const sockaddr *>(&address), size))
+        throw Error(fmt::format("process {} runs no guest; gmemu attach --list shows which do", pid));
+    check_owner(fd.get(), pid);
+    return fd;
+}
 
 int run_attach(const AttachOptions &options)
 {

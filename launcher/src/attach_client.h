@@ -2,6 +2,8 @@
 /* `gmemu attach`: a program, or a shell, in a guest that runs already. */
 #pragma once
 
+#include "posix.h"
+
 #include <string>
 #include <vector>
 
@@ -12,6 +14,11 @@ struct AttachOptions {
     bool list = false;             /* print which there are */
     std::vector<std::string> args; /* empty: a shell */
 };
+
+/* The gmemu with that process number; 0: the only one there is. Throws Error. */
+int choose_guest(int pid);
+/* A connection for frames of attach_protocol.h. Throws Error. */
+UniqueFd connect_guest(int pid);
 
 /* What the program's exit code is. */
 int run_attach(const AttachOptions &options);

@@ -5,6 +5,9 @@
  * kPortAttach, and back. Between launcher and guest a frame has the number of its
  * session; between launcher and client it is 0.
  *
+ * A client may also ask what the devices are doing. That is answered by the launcher, with frames of
+ * the types ask and answer, which never get to the guest.
+ *
  * Who sends input or output may have kWindow bytes of it on the way that were not acknowledged,
  * so that a program or a client that does not read holds up nobody else.
  */
@@ -31,6 +34,9 @@ enum class Type : uint8_t {
     error,
     exit,      /* "CODE": the last frame of a session */
     input_ack, /* uint32_t */
+    /* between client and launcher */
+    ask,    /* "DEVICE PROPERTY" */
+    answer, /* JSON of QEMU: an object with "return" or "error" */
 };
 
 struct Header {

@@ -17,6 +17,9 @@ namespace {
 
 constexpr size_t kChunk = 65536;
 constexpr size_t kMaxClients = 16;
+/* Of one client, and what may be left for it to read when it asks more. */
+constexpr unsigned kMaxQuestions = 64;
+constexpr size_t kMaxUnread = 16 << 20;
 
 bool would_block() { return errno == EAGAIN || errno == EINTR; }
 
@@ -72,7 +75,7 @@ void AttachServer::work()
             ++it;
             continue;
         }
-        if (!it->second.finished)
+        if (it->second.opened && !it->second.finished)
             to_guest_ += attach::frame(Type::hangup, it->first, {});
         it = clients_.erase(it);
     }
@@ -136,12 +139,39 @@ bool AttachServer::client_input(uint16_t id, Client &client)
 
     if (n <= 0)
         return n < 0 && would_block();
-    return client.reader.feed({buffer, static_cast<size_t>(n)},
-                              [&](const attach::Header &header, std::string_view payload) {
-                                  if (header.type == Type::input)
-                                      client.unacknowledged_input += header.length;
-                                  to_guest_ += attach::frame(header.type, id, payload);
-                              });
+    bool good = true;
+    good &= client.reader.feed({buffer, static_cast<size_t>(n)},
+                               [&](const attach::Header &header, std::string_view payload) {
+                                   if (header.type == Type::ask) {
+                                       good &= take_question(id, client, payload);
+                                       return;
+                                   }
+                                   if (header.type == Type::input)
+                                       client.unacknowledged_input += header.length;
+                                   client.opened |= header.type == Type::open;
+                                   to_guest_ += attach::frame(header.type, id, payload);
+                               });
+    return good;
+}
+
+/* False: it asks more than it listens. */
+bool AttachServer::take_question(uint16_t id, Client &client, std::string_view question)
+{
+    if (!ask_ || client.questions >= kMaxQuestions || client.to_client.size() >= kMaxUnread)
+        return false;
+    client.questions++;
+    ask_(id, question);
+    return true;
+}
+
+void AttachServer::answer(uint16_t id, std::string_view json)
+{
+    const auto found = clients_.find(id);
+
+    if (found == clients_.end() || !found->second.questions)
+        return;
+    found->second.questions--;
+    found->second.to_client += attach::frame(Type::answer, 0, json);
 }
 
 bool AttachServer::client_output(uint16_t id, Client &client)

@@ -6,6 +6,7 @@
 #include "posix.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <poll.h>
 #include <string>
@@ -24,6 +25,11 @@ public:
     /* @port: our end of the guest's port. Listens from now on. */
     explicit AttachServer(int port);
 
+    /* Is told what clients ask of the devices; answer() is to follow. */
+    using Ask = std::function<void(uint16_t client, std::string_view question)>;
+    void set_ask(Ask ask) { ask_ = std::move(ask); }
+    void answer(uint16_t client, std::string_view json);
+
     /* What to wait for. */
     void add_polls(std::vector<pollfd> &polls) const;
     /* Does what can be done without waiting. */
@@ -37,6 +43,8 @@ private:
         uint32_t unacknowledged_input = 0; /* sent to the guest */
         uint32_t unreported_output = 0;    /* in to_client: acknowledged when it is written */
         bool finished = false;             /* the program has ended */
+        bool opened = false;               /* the guest knows of it */
+        unsigned questions = 0;            /* that were not answered */
     };
 
     void accept_clients();
@@ -45,10 +53,12 @@ private:
     /* False: the client is to go. */
     bool serve(uint16_t id, Client &client);
     bool client_input(uint16_t id, Client &client);
+    bool take_question(uint16_t id, Client &client, std::string_view question);
     bool client_output(uint16_t id, Client &client);
     void write_port();
 
     int port_;
+    Ask ask_;
     UniqueFd listener_;
     attach::Reader reader_;
     std::string to_guest_;

@@ -111,6 +111,8 @@ int run_command_line(int argc, char **argv)
         return run_attach(line.attach_options);
     if (line.compare->parsed())
         return run_compare(line.compare_options);
+    if (line.top->parsed())
+        return run_top(line.top_options);
     if (line.report->parsed())
         return run_report(line.report_options);
     if (line.snapshots->parsed())

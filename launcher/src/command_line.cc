@@ -48,6 +48,16 @@ CommandLine::CommandLine()
         ->check(CLI::PositiveNumber.description(""));
     attach->add_flag("--list", attach_options.list, "Print which guests are running");
 
+    top = app.add_subcommand("top", "What the devices of a guest that runs already do, live; q ends it");
+    top->add_option("--pid", top_options.pid, "Of the gmemu whose guest it is; not needed if there is one")
+        ->type_name("N")
+        ->check(CLI::PositiveNumber.description(""));
+    top->add_option("--interval", top_options.interval, "Between two looks (default 1)")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.1, 3600.0).description(""));
+    top->add_flag("--once", top_options.once, "Look for one interval, print that, and end");
+    top->add_flag("--json", top_options.json, "The same, as JSON");
+
     demo = app.add_subcommand("demo", "CPU and device at work on the same malloc'd memory");
     add_guest_options(*demo, run_options);
     demo->add_option("arguments", run_options.args, "Arguments of the demo program");

@@ -9,6 +9,7 @@
 #include "report.h"
 #include "run_options.h"
 #include "test_runner.h"
+#include "top.h"
 
 #include <CLI/CLI.hpp>
 
@@ -20,11 +21,12 @@ struct CommandLine {
     CommandLine &operator=(const CommandLine &) = delete;
 
     CLI::App app;
-    CLI::App *run, *shell, *attach, *demo, *doctor, *qemu_args, *test, *bench, *compare, *report,
+    CLI::App *run, *shell, *attach, *top, *demo, *doctor, *qemu_args, *test, *bench, *compare, *report,
         *snapshots, *completion, *man_page;
     bool no_config = false;
     bool clear_snapshots = false;
     AttachOptions attach_options;
+    TopOptions top_options;
     RunOptions run_options; /* of all commands that boot a guest */
     bool guest_only = false;
     QemuArgsOptions qemu_args_options;

@@ -5,6 +5,7 @@
 #include "child_process.h"
 #include "console_watch.h"
 #include "device_properties.h"
+#include "device_questions.h"
 #include "directories.h"
 #include "guest_image.h"
 #include "guest_trace.h"
@@ -136,11 +137,12 @@ private:
     std::vector<SharedDirectory> directories_ = shared_directories(options_);
     /* A pipe: a serial port that cannot write at once drops characters. */
     Channel console_{make_pipe_from_child()};
-    Channel control_, stdin_, stdout_, stderr_, attach_, trace_;
-    /* The ports of the guest, and its console. */
-    const std::array<Channel *, 7> channels_ = {&console_, &control_, &stdin_, &stdout_,
-                                                &stderr_,  &attach_,  &trace_};
+    Channel control_, stdin_, stdout_, stderr_, attach_, trace_, questions_;
+    /* The ports of the guest, its console, and QEMU's monitor. */
+    const std::array<Channel *, 8> channels_ = {&console_, &control_, &stdin_, &stdout_,
+                                                &stderr_,  &attach_,  &trace_, &questions_};
     AttachServer attached_{attach_.ours()};
+    DeviceQuestions devices_{questions_.ours()};
     Output out_{.fd = 1, .pending = {}}, err_{.fd = 2, .pending = {}};
     SignalFd signals_;
     LineSplitter control_lines_, console_lines_, message_lines_;
@@ -210,7 +212,7 @@ std::vector<std::string> Session::command(int initramfs, int monitor)
     else if (beginning_ == Beginning::load)
         more = load_arguments(monitor);
     return command({console_.theirs(), control_.theirs(), stdin_.theirs(), stdout_.theirs(), stderr_.theirs(),
-                    attach_.theirs(), trace_.theirs()},
+                    attach_.theirs(), trace_.theirs(), questions_.theirs()},
                    initramfs < 0 ? "INITRAMFS" : fmt::format("/proc/self/fd/{}", initramfs),
                    {saved_, beginning_ == Beginning::save}, std::move(more));
 }
@@ -464,6 +466,7 @@ void Session::loop(ChildProcess &qemu, int messages)
                err_.ended && out_.pending.empty() && err_.pending.empty();
     };
 
+    attached_.set_ask([this](uint16_t client, std::string_view question) { devices_.ask(client, question); });
     while (!ended || !drained()) {
         const bool want_stdin = program_started_ && !ended && !stdin_ended_ && stdin_pending_.size() < kChunk;
         std::vector<pollfd> fds = {
@@ -482,8 +485,10 @@ void Session::loop(ChildProcess &qemu, int messages)
             {trace_open_ ? trace_.ours() : -1, POLLIN, 0},
         };
 
-        if (!ended)
+        if (!ended) {
             attached_.add_polls(fds);
+            devices_.add_polls(fds);
+        }
         if (poll(fds.data(), fds.size(), limit_ms()) < 0 && errno != EINTR)
             throw_errno("poll");
         if (deadline_ && Clock::now() >= *deadline_) {
@@ -522,6 +527,7 @@ void Session::loop(ChildProcess &qemu, int messages)
         if (fds[12].revents)
             read_trace();
         attached_.work();
+        devices_.work([this](uint16_t client, std::string_view json) { attached_.answer(client, json); });
         if (complete() && !finishing) {
             /* The kernel still has its last words on the console. */
             finishing = true;

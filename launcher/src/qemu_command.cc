@@ -209,6 +209,8 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     port("stderr", kPortStderr, input.fds.err);
     port("attach", kPortAttach, input.fds.attach);
     port("trace", kPortTrace, input.fds.trace);
+    add("-chardev", fmt::format("socket,id=questions,fd={}", input.fds.questions));
+    add("-mon", "chardev=questions,mode=control");
     if (!options.standalone) {
         add("-fsdev", "local,id=root,path=/,readonly=on,security_model=none,multidevs=remap");
         add("-device", fmt::format("virtio-9p-pci,fsdev=root,mount_tag={}", kTagRoot));

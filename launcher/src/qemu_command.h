@@ -41,6 +41,7 @@ struct QemuFds {
     int err = -1;
     int attach = -1;
     int trace = -1;
+    int questions = -1;
 };
 
 struct QemuCommandInput {

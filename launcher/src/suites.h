@@ -45,6 +45,8 @@ std::vector<TestGroup> option_suites(const Paths &paths, const TestOptions &opti
 std::vector<TestGroup> snapshot_suites(const Paths &paths, const TestOptions &options);
 /* Programs in a guest that runs already. */
 std::vector<TestGroup> attach_suites(const TestOptions &options);
+/* What the devices of a guest that runs already do. */
+std::vector<TestGroup> top_suites(const Paths &paths, const TestOptions &options);
 /* --full: many runs, of which nothing is left. */
 std::vector<TestGroup> stress_suites(const TestOptions &options);
 /* KUnit in the guest's kernel. */

@@ -39,6 +39,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
     append(option_suites(paths, options));
     append(snapshot_suites(paths, options));
     append(attach_suites(options));
+    append(top_suites(paths, options));
     append(kunit_suites(paths, options));
     append(selftest_suites(paths, options));
     append(guest_suites(paths, options));

@@ -132,6 +132,43 @@ TEST_CASE("a client that goes away is a hangup", "[attach]")
     CHECK(frames[1].session == frames[0].session);
 }
 
+TEST_CASE("a question goes to the launcher, its answer to who asked", "[attach]")
+{
+    Rig rig;
+    std::vector<std::pair<uint16_t, std::string>> asked;
+    Peer one(connect_self()), two(connect_self());
+
+    rig.server.set_ask(
+        [&](uint16_t client, std::string_view question) { asked.emplace_back(client, question); });
+    one.send(Type::ask, 0, "0 harts");
+    rig.server.work();
+    two.send(Type::ask, 0, "0 rings");
+    rig.server.work();
+    REQUIRE(asked.size() == 2);
+    CHECK(asked[0].second == "0 harts");
+    CHECK(asked[1].second == "0 rings");
+    rig.server.answer(asked[1].first, "{}");
+    rig.server.work();
+    CHECK(one.receive().empty());
+    const auto frames = two.receive();
+    REQUIRE(frames.size() == 1);
+    CHECK(frames[0].type == Type::answer);
+    CHECK(frames[0].payload == "{}");
+    /* Nothing of it gets to the guest, nor that such a client goes. */
+    {
+        Peer gone = std::move(two);
+    }
+    rig.server.work();
+    CHECK(rig.guest.receive().empty());
+    rig.server.answer(asked[1].first, "{}");
+
+    /* Who asks without end is let go. */
+    for (int i = 0; i < 100; i++)
+        one.send(Type::ask, 0, "0 harts");
+    rig.server.work();
+    CHECK(one.ended());
+}
+
 TEST_CASE("who does not read holds up nobody, and nothing is stored without limits", "[attach]")
 {
     Rig rig;
