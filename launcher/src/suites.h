@@ -65,6 +65,8 @@ std::vector<TestGroup> state_suites(const Paths &paths, const TestOptions &optio
 std::vector<TestGroup> inject_suites(const Paths &paths, const TestOptions &options);
 /* The device trace (gmemu run --trace). */
 std::vector<TestGroup> trace_suites(const Paths &paths, const TestOptions &options);
+/* --full: the page of gmemu report in a browser, if there is one. */
+std::vector<TestGroup> report_suites(const Paths &paths, const TestOptions &options);
 /* Something is off, and everybody says so. */
 std::vector<TestGroup> negative_suites(const Paths &paths, const TestOptions &options);
 /* Bugs planted in the driver, found by the contract checker. */

@@ -60,6 +60,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(long_suites(paths));
         append(sanitizer_suites(paths));
         append(fuzz_suites(paths));
+        append(report_suites(paths, options));
         append(lab_suites(paths));
         append(planted_gmem_suites(paths));
         append(install_suites(paths));
