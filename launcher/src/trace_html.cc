@@ -358,7 +358,8 @@ std::string trace_html(const TraceFile &trace, const std::string &title)
                     {"nobody", "nobody: untouched or freed"}}),
             residency_picture(residency, columns),
             "A row is a range of addresses that a device has used; in a cell each holder has its part of the "
-            "range. White: not looked at. From <code>/proc/PID/gmem_pages</code> of the guest.");
+            "range. Empty: nobody looked, or no device had anything of it. From "
+            "<code>/proc/PID/gmem_pages</code> of the guest.");
     page += section("occupancy", "Harts and copy engine",
                     legend({{"busy", "at work"}, {"stall", "an access waits for a replay"}}),
                     occupancy(trace, summary, columns), "The darker, the more of the time.");
