@@ -201,6 +201,11 @@ TEST_F_TIMEOUT(dup, copies_are_never_old, 120)
 	}
 	__atomic_store_n(&pair.stop, 1, __ATOMIC_RELAXED);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
+	/* Nor has any stood still. */
+	ASSERT_EQ(0, dev_read(self->fd, pair.flag, &flag, 8));
+	EXPECT_EQ(*pair.flag, flag);
+	ASSERT_EQ(0, dev_read(self->other, pair.data, &data, 8));
+	EXPECT_EQ(*pair.data, data);
 	EXPECT_GT(stat_of(self->fd, STAT_DUPLICATED), 0);
 }
 
