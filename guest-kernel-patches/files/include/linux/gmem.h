@@ -393,8 +393,9 @@ struct gm_mmu {
 	/**
 	 * @tlb_invl_atomic: @pmap_release, @tlb_invl and @tlb_invl_coalesced do
 	 * not sleep. The memory of a process that the OOM killer has chosen can
-	 * then be taken at once; otherwise what devices have mapped of it stays
-	 * until the process exits, and the killer may choose another.
+	 * then be taken at once, but from a peer; otherwise what devices have
+	 * mapped of it stays until the process exits, and the killer may choose
+	 * another.
 	 */
 	bool tlb_invl_atomic;
 	/**

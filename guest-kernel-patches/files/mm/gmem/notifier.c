@@ -6,6 +6,12 @@
 
 #include <trace/events/gmem.h>
 
+/* A peer is told by message, and answers. */
+static bool gm_unmap_may_sleep(const struct gm_context *ctx)
+{
+	return gm_dev_is_peer(ctx->dev) || !ctx->dev->mmu->tlb_invl_atomic;
+}
+
 static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 			  const struct mmu_notifier_range *range,
 			  unsigned long cur_seq)
@@ -26,7 +32,7 @@ static bool gm_invalidate(struct mmu_interval_notifier *notifier,
 		if (!mutex_trylock(&as->map_lock))
 			return false;
 		list_for_each_entry(ctx, &as->gm_ctx_list, gm_as_link) {
-			if (!ctx->dev->mmu->tlb_invl_atomic &&
+			if (gm_unmap_may_sleep(ctx) &&
 			    gm_range_is_mapped(ctx, start, end)) {
 				mutex_unlock(&as->map_lock);
 				return false;
