@@ -453,6 +453,8 @@ struct gm_dev {
  * @pages_prefetched: Pages brought to the device because hmadvise() asked.
  * @pages_replicated: Page-table entries made because the CPU had made one, see
  *	GM_MMU_MODE_REPLICATE.
+ * @pages_duplicated: Page-table entries made for a copy to read of a page of
+ *	system memory.
  */
 struct gm_stats {
 	u64 faults;

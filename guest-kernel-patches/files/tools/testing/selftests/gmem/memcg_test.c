@@ -58,7 +58,7 @@ static int64_t charged(const char *group)
 
 FIXTURE_SETUP(memcg)
 {
-	strcpy(self->root, "/tmp/gmem-cgroup-XXXXXX");
+	snprintf(self->root, sizeof(self->root), "/tmp/gmem-cgroup-XXXXXX");
 	ASSERT_NE(NULL, mkdtemp(self->root));
 	if (mount("cgroup2", self->root, "cgroup2", 0, NULL)) {
 		rmdir(self->root);
