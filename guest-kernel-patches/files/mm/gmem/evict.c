@@ -2,6 +2,7 @@
 /*
  * Making room in device memory, and emptying it before it goes.
  */
+#include <linux/memcontrol.h>
 #include <linux/migrate.h>
 #include <linux/pagemap.h>
 
@@ -29,6 +30,24 @@ static void gm_release_dst(struct gm_migration *m, unsigned int nr)
 	}
 }
 
+/*
+ * A page that somebody else has just brought home may still be there to be
+ * locked. Its charge has gone with the content, which is how to know it.
+ */
+static void gm_skip_dead(struct gm_migration *m, unsigned int nr)
+{
+	unsigned int i;
+
+	if (mem_cgroup_disabled())
+		return;
+	for (i = 0; i < nr; i++) {
+		struct page *page = migrate_pfn_to_page(m->src[i]);
+
+		if (page && !folio_memcg(page_folio(page)))
+			m->src[i] &= ~MIGRATE_PFN_MIGRATE;
+	}
+}
+
 /**
  * gm_evict_pages - bring pages home
  * @hnode: Their hnode; it has a device.
@@ -50,6 +69,7 @@ int gm_evict_pages(struct gm_hnode *hnode, unsigned long pfn, unsigned int nr,
 	*moved = 0;
 	m = gm_migration_alloc();
 	migrate_device_range(m->src, pfn, nr);
+	gm_skip_dead(m, nr);
 	for (i = 0; i < nr && !pinned_too; i++)
 		if (m->src[i] && gm_hnode_page_pinned(pfn_to_page(pfn + i)))
 			m->src[i] &= ~MIGRATE_PFN_MIGRATE;

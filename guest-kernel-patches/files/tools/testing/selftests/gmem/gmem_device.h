@@ -34,6 +34,7 @@ enum {
 	RET_PERM = 7,
 	RET_CONFLICT = 14,
 };
+
 #define PAGE_CPU 0x10
 #define PAGE_DEVICE 0x20
 #define PAGE_NOMAP 0x40
