@@ -3,25 +3,9 @@
 
 #include "protocol.h"
 
-#include <fcntl.h>
 #include <string_view>
-#include <unistd.h>
 
 namespace gmemu::init {
-
-std::string read_config(const char *path)
-{
-    std::string text;
-    char buffer[4096];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return text;
-    for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;)
-        text.append(buffer, static_cast<size_t>(n));
-    close(fd);
-    return text;
-}
 
 void parse_config(std::string_view rest, Config &config)
 {

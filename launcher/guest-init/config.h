@@ -21,9 +21,6 @@ struct Config {
     std::string time, entropy;
 };
 
-/* The text of a file; empty if there is none. */
-std::string read_config(const char *path);
-
 /* Adds what @text says to @config. */
 void parse_config(std::string_view text, Config &config);
 

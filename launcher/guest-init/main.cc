@@ -12,6 +12,7 @@
 #include "relay.h"
 #include "revive.h"
 #include "tracer.h"
+#include "text_file.h"
 
 #include <cerrno>
 #include <csignal>
@@ -78,7 +79,7 @@ int main()
     start_all_cpus();
 
     Config config;
-    parse_config(read_config(protocol::kConfigPath), config);
+    parse_config(read_text(protocol::kConfigPath), config);
     Ports ports;
     if (!open_ports(ports))
         power_off();

@@ -4,6 +4,7 @@
  * a program that traces, too, is not in the way; the driver's file `clock`; and for each process
  * /proc/PID/gmem_pages. trace_protocol.h has the lines that are sent.
  */
+#include "text_file.h"
 #include "tracer.h"
 
 #include "protocol.h"
@@ -52,20 +53,6 @@ bool write_to(const std::string &path, std::string_view text)
 
     close(fd);
     return done;
-}
-
-std::string text_of(const std::string &path)
-{
-    std::string text;
-    char buffer[16384];
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return text;
-    for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;)
-        text.append(buffer, static_cast<size_t>(n));
-    close(fd);
-    return text;
 }
 
 /* Calls @each with every line, without its end. */
@@ -160,7 +147,7 @@ void Source::clocks()
     for (const std::string &name : numbers_in(accel)) {
         long long device = -1;
         unsigned long long before, after, time;
-        const std::string text = text_of(accel + name + "/clock");
+        const std::string text = read_text(accel + name + "/clock");
         char line[128];
 
         if (sscanf(text.c_str(), "gmem_dev %lld before_ns %llu after_ns %llu device_ns %llu", &device,
@@ -202,14 +189,14 @@ void Source::pages_of(const std::string &pid)
 {
     const std::string directory = root_ + "/proc/" + pid;
     const uint64_t before = now_ns();
-    std::string text = text_of(directory + "/gmem_pages");
+    std::string text = read_text(directory + "/gmem_pages");
     const uint64_t after = now_ns();
     const auto told = told_.find(pid);
 
     if (told == told_.end() ? text.empty() : told->second == text)
         return;
-    std::string command = text_of(directory + "/comm");
-    const auto names = names_of(text_of(directory + "/maps"));
+    std::string command = read_text(directory + "/comm");
+    const auto names = names_of(read_text(directory + "/maps"));
     command.resize(command.empty() ? 0 : command.size() - 1);
     tell(trace_protocol::kPages,
          pid + " " + std::to_string(before) + " " + std::to_string(after) + " " + command);
