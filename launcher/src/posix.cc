@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "posix.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -8,7 +9,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
-#include <iterator>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -79,22 +79,36 @@ TempDir::~TempDir()
     std::filesystem::remove_all(path_, ignored);
 }
 
+/* Files of /proc do not tell their size. */
+static std::string read_all(int fd)
+{
+    std::string content;
+
+    for (;;) {
+        const size_t size = content.size(), more = std::max<size_t>(16384, size);
+
+        content.resize(size + more);
+        const ssize_t n = read(fd, content.data() + size, more);
+        content.resize(size + static_cast<size_t>(std::max<ssize_t>(n, 0)));
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return content;
+    }
+}
+
 std::string read_file(const std::filesystem::path &path)
 {
-    std::ifstream in(path, std::ios::binary);
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
 
-    if (!in)
+    if (!fd)
         throw_errno(fmt::format("cannot read {}", path.string()));
-    return {std::istreambuf_iterator<char>(in), {}};
+    return read_all(fd.get());
 }
 
 std::string try_read_file(const std::filesystem::path &path)
 {
-    std::ifstream in(path, std::ios::binary);
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
 
-    if (!in)
-        return {};
-    return {std::istreambuf_iterator<char>(in), {}};
+    return fd ? read_all(fd.get()) : std::string();
 }
 
 void write_file(const std::filesystem::path &path, std::string_view text)

@@ -2,6 +2,7 @@
 #include "qemu_command.h"
 
 #include "device_properties.h"
+#include "host_clock.h"
 #include "numa.h"
 #include "passthrough.h"
 #include "posix.h"
@@ -17,9 +18,23 @@ namespace {
 /* The device is compiled against QEMU's internal headers; only this series fits. */
 constexpr std::string_view kSeries = "10.0.";
 
-std::string version_of(const std::filesystem::path &program)
+/* QEMU takes longer to say that than a saved guest to load, so one that fits is remembered. */
+std::string version_of(const Paths &paths, const std::filesystem::path &program)
 {
-    return parse_qemu_version(capture({program.string(), "--version"}, {.timeout_s = 20}).output);
+    const std::filesystem::path file = paths.cache / "qemu-version";
+    const std::string identity = file_identity(program), known = try_read_file(file);
+
+    if (known.starts_with(identity + std::string(kSeries)) && known.ends_with('\n'))
+        return known.substr(identity.size(), known.size() - identity.size() - 1);
+    const std::string version =
+        parse_qemu_version(capture({program.string(), "--version"}, {.timeout_s = 20}).output);
+    try {
+        if (version.starts_with(kSeries))
+            write_file(file, identity + version + "\n");
+    } catch (const Error &) {
+        /* It is asked again. */
+    }
+    return version;
 }
 
 /* The QEMU with the device in it is built without firmware blobs of its own. */
@@ -52,7 +67,7 @@ Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device)
         const auto stock = find_program("qemu-system-x86_64");
 
         if (!stock.empty()) {
-            const std::string version = version_of(stock);
+            const std::string version = version_of(paths, stock);
 
             if (!with_device)
                 return {stock, {}, version, false, {}};
@@ -66,7 +81,7 @@ Qemu find_qemu(const Paths &paths, QemuChoice choice, bool with_device)
         }
     }
     if (choice != QemuChoice::stock && have_intree)
-        return {intree, {}, version_of(intree), true, blob_directories(paths)};
+        return {intree, {}, version_of(paths, intree), true, blob_directories(paths)};
     if (choice == QemuChoice::intree)
         throw Error(fmt::format("QEMU with the device built in is not there: {} is missing.\n"
                                 "       {}",
@@ -100,7 +115,7 @@ std::filesystem::path find_kernel(const Paths &paths, const RunOptions &options)
     return kernel;
 }
 
-std::string kernel_command_line(const RunOptions &options)
+std::string kernel_command_line(const RunOptions &options, unsigned tsc_khz)
 {
     /* reboot=t: a triple fault ends QEMU, started with -no-reboot, at once and without ACPI. */
     std::string line = "console=ttyS0 panic=-1 oops=panic reboot=t random.trust_cpu=on kunit.enable=0";
@@ -112,9 +127,14 @@ std::string kernel_command_line(const RunOptions &options)
      * and a guest that hangs. BARs only move while the kernel enumerates PCI.
      */
     line += " maxcpus=1";
+    /* Else the kernel makes itself one for a single CPU first, and undoes that later. */
+    line += " noreplace-smp";
 
     /* A guest that gets no CPU for a while must not take that for broken hardware or a hang. */
     line += " no_timer_check tsc=reliable watchdog_thresh=60";
+    /* A kernel of the user's may count its ticks in another way. */
+    if (options.kernel.empty())
+        line += clock_parameters(tsc_khz);
 
     line += fmt::format(" firmware_class.path={}", protocol::kFirmwareDir);
     line += options.with_gmem ? " gmem=on" : " gmem=off";
@@ -199,7 +219,7 @@ std::vector<std::string> qemu_command(const QemuCommandInput &input)
     for (const std::string &word : memory_arguments(options, input.memory))
         add(word);
     add("-kernel", input.kernel.string(), "-initrd", input.initramfs.string());
-    add("-append", kernel_command_line(options));
+    add("-append", kernel_command_line(options, input.kvm ? 0 : tsc_khz(try_read_file("/proc/cpuinfo"))));
     add("-add-fd", fmt::format("fd={},set=1", input.fds.console));
     add("-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console");
     add("-device", "virtio-serial-pci");

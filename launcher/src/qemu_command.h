@@ -69,7 +69,7 @@ std::vector<std::filesystem::path> trace_files(const RunOptions &options);
 /* What a processor of this kind is for the guest: -accel and -cpu. */
 std::vector<std::string> processor_arguments(bool kvm);
 
-/* The kernel's command line. */
-std::string kernel_command_line(const RunOptions &options);
+/* The kernel's command line. @tsc_khz: of a guest that is translated, see host_clock.h; 0: unknown. */
+std::string kernel_command_line(const RunOptions &options, unsigned tsc_khz);
 
 } // namespace gmemu

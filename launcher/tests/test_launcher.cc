@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The launcher's parts that need no guest. */
 #include "console_watch.h"
+#include "host_clock.h"
 #include "initramfs.h"
 #include "kernel_modules.h"
 #include "ktap.h"
@@ -10,8 +11,8 @@
 #include "test_report.h"
 #include "test_runner.h"
 
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <csignal>
 
 using namespace gmemu;
@@ -27,7 +28,9 @@ TEST_CASE("each device has a trace of its own", "[qemu]")
     options.devices = 2;
     const auto line = qemu_command({paths, options, qemu, "bzImage", "initramfs", {}, false, {}});
     const std::string path = (fs::current_path() / "a").string();
-    const auto has = [&](const std::string &word) { return std::find(line.begin(), line.end(), word) != line.end(); };
+    const auto has = [&](const std::string &word) {
+        return std::find(line.begin(), line.end(), word) != line.end();
+    };
 
     CHECK(has("gmemu,id=gmemu0,bus=gmemu-port0,trace=" + path + ",,b.json"));
     CHECK(has("gmemu,id=gmemu1,bus=gmemu-port1,trace=" + path + ",,b.json.1"));
@@ -173,6 +176,28 @@ TEST_CASE("QEMU's version is read, and nothing else taken for it", "[qemu]")
     CHECK(parse_qemu_version("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright") == "10.0.2");
     CHECK(parse_qemu_version("QEMU emulator version 7.2.22\n") == "7.2.22");
     CHECK(parse_qemu_version("bash: not found").empty());
+}
+
+TEST_CASE("a translated guest is told how fast its clock is", "[qemu]")
+{
+    const std::string cpu =
+        "processor\t: 0\ncpu MHz\t\t: 3193.2\nflags\t\t: fpu tsc constant_tsc\nbogomips\t: 4190.30\n";
+    const std::string uneven = "processor\t: 0\nflags\t\t: fpu tsc\nbogomips\t: 4190.30\n";
+
+    CHECK(tsc_khz(cpu + "\n" + cpu) == 2095150);
+    CHECK(tsc_khz(uneven) == 0);
+    CHECK(tsc_khz("processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp\n") == 0);
+    CHECK(tsc_khz("") == 0);
+    CHECK(clock_parameters(0).empty());
+
+    RunOptions options;
+    const auto says = [&](unsigned khz, const char *word) {
+        return kernel_command_line(options, khz).find(word) != std::string::npos;
+    };
+    CHECK(says(2095150, " tsc_early_khz=2095150 lpj=8380600 "));
+    CHECK_FALSE(says(0, "lpj="));
+    options.kernel = "/boot/vmlinux";
+    CHECK_FALSE(says(2095150, "lpj="));
 }
 
 TEST_CASE("trouble is seen in logs", "[console]")
