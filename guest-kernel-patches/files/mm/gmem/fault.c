@@ -70,6 +70,16 @@ bool gm_vma_can_migrate(struct vm_area_struct *vma)
 	       (vma->anon_vma && !(vma->vm_flags & VM_MAYSHARE));
 }
 
+/*
+ * The same, towards the device. KSM maps a merged page before its reverse mapping
+ * knows of the address: a migration entry put there then would never be found
+ * again. And what the process wants merged is not to become a page of its own.
+ */
+static bool gm_vma_can_leave(struct vm_area_struct *vma)
+{
+	return gm_vma_can_migrate(vma) && !(vma->vm_flags & VM_MERGEABLE);
+}
+
 /* Is the page mapped well enough by now? Faults come in flocks. */
 static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
 				 unsigned int access, enum gm_fault_hint hint)
@@ -276,7 +286,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 
 	if (fault->duplicate && !write && gm_context_migrates(ctx) &&
 	    gm_dev_has_memory(ctx->dev) && !gm_dev_is_peer(ctx->dev) &&
-	    gm_vma_can_migrate(vma)) {
+	    gm_vma_can_leave(vma)) {
 		ret = gm_fault_duplicate(ctx, vma, block, fault->addr, move);
 		if (ret == GM_RET_SUCCESS || ret == GM_RET_RETRY)
 			return ret;
@@ -364,7 +374,7 @@ bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 	fault.addr = max(*addr, vma->vm_start);
 	fault.start = fault.addr;
 	fault.end = min(end, vma->vm_end);
-	if (!gm_check_vma(vma, GM_ACCESS_PREFETCH) && gm_vma_can_migrate(vma))
+	if (!gm_check_vma(vma, GM_ACCESS_PREFETCH) && gm_vma_can_leave(vma))
 		gm_fault_vma(ctx, vma, &fault);
 	mmap_read_unlock(mm);
 
@@ -427,7 +437,7 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		if (!ret) {
 			fault.migrate = gm_context_migrates(ctx) &&
 					gm_dev_has_memory(ctx->dev) &&
-					gm_vma_can_migrate(vma) &&
+					gm_vma_can_leave(vma) &&
 					hint != GM_FAULT_HINT_MAP_REMOTE &&
 					migrations < GM_MIGRATE_TRIES;
 			ret = gm_fault_vma(ctx, vma, &fault);

@@ -1304,6 +1304,81 @@ TEST_F(gmem, hmadvise_map_remote_stays_home)
 	EXPECT_TRUE(check(p, 4 * MIB, 35));
 }
 
+TEST_F(gmem, mergeable_memory_stays_home)
+{
+	int hnid = hnid_of(self->fd);
+	uint64_t *p = anon_block(2 * MIB);
+
+	fill(p, 2 * MIB, 36);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, MIB));
+	if (madvise(p, 2 * MIB, MADV_MERGEABLE))
+		SKIP(return, "no CONFIG_KSM");
+	/* What is there comes back, and nothing follows. */
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	ASSERT_EQ(0, hmadvise(-1, p, 2 * MIB, HMADV_EVICT));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 36));
+	ASSERT_EQ(0, hmadvise(hnid, p, 2 * MIB, HMADV_PREFETCH));
+	usleep(10000);
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	fill(self->buf, 2 * MIB, 37);
+	ASSERT_EQ(0, dev_write(self->fd, p, self->buf, 2 * MIB));
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	EXPECT_TRUE(check(p, 2 * MIB, 37));
+	ASSERT_EQ(0, madvise(p, 2 * MIB, MADV_UNMERGEABLE));
+	/* Not what the device has mapped already. */
+	ASSERT_EQ(0, madvise(p, 2 * MIB, MADV_DONTNEED));
+	fill(p, 2 * MIB, 38);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+}
+
+static void set_ksm(const char *name, const char *value)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", name);
+	fd = open(path, O_WRONLY);
+	if (fd >= 0) {
+		if (write(fd, value, strlen(value)) < 0)
+			perror(path);
+		close(fd);
+	}
+}
+
+/* Pages are merged, and become several again, under a device that reads and writes. */
+TEST_F(gmem, ksm_merges_what_the_device_uses)
+{
+	const uint64_t words = PAGE / sizeof(uint64_t);
+	uint64_t *p = anon_block(2 * MIB);
+	unsigned int i, round;
+
+	if (madvise(p, 2 * MIB, MADV_MERGEABLE))
+		SKIP(return, "no CONFIG_KSM");
+	set_ksm("sleep_millisecs", "0");
+	set_ksm("pages_to_scan", "2000");
+	set_ksm("run", "1");
+	for (round = 0; round < 30; round++) {
+		for (i = 0; i < 2 * MIB / PAGE; i++)
+			fill(p + i * words, PAGE, round);
+		for (i = 0; i < 4; i++) {
+			usleep(2000);
+			ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+			EXPECT_TRUE(check(self->buf, PAGE, round));
+		}
+		fill(self->buf, PAGE, 1000 + round);
+		ASSERT_EQ(0, dev_write(self->fd, p + round * words, self->buf,
+				       PAGE));
+		for (i = 0; i < 2 * MIB / PAGE; i++)
+			ASSERT_TRUE(check(p + i * words, PAGE,
+					  i == round ? 1000 + round : round));
+	}
+	set_ksm("run", "2");
+	set_ksm("run", "0");
+}
+
 /* A page for which nothing was said must not inherit what was said before. */
 TEST_F(gmem, hmadvise_is_forgotten_with_the_memory)
 {
