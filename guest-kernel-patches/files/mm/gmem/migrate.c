@@ -3,6 +3,7 @@
  * Migration into device memory.
  */
 #include <linux/bitmap.h>
+#include <linux/mempolicy.h>
 #include <linux/migrate.h>
 #include <linux/pagemap.h>
 
@@ -179,16 +180,18 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			 struct vm_area_struct *vma, unsigned long start)
 {
-	unsigned int i;
+	unsigned int bulk = gm_alloc_bulk(m, nr_pages, vma);
+	unsigned int i, used = 0;
 
 	for (i = 0; i < nr_pages; i++) {
 		struct folio *folio;
 
 		m->dst[i] = 0;
-		if (!(m->src[i] & MIGRATE_PFN_MIGRATE) ||
-		    !(m->src[i] & MIGRATE_PFN_VALID))
+		if (!gm_goes_home(m, i))
 			continue;
-		if (vma)
+		if (used < bulk)
+			folio = page_folio(m->pages[used++]);
+		else if (vma)
 			folio = vma_alloc_folio(GFP_HIGHUSER_MOVABLE, 0, vma,
 						start + i * PAGE_SIZE, false);
 		else
@@ -197,6 +200,29 @@ void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			continue;
 		folio_lock(folio);
 		/*
+static bool gm_goes_home(const struct gm_migration *m, unsigned int i)
+{
+	return (m->src[i] & MIGRATE_PFN_MIGRATE) &&
+	       (m->src[i] & MIGRATE_PFN_VALID);
+}
+
+/* Many pages at once, which costs less, where the VMA has nothing to say. */
+static unsigned int gm_alloc_bulk(struct gm_migration *m, unsigned int nr_pages,
+				  struct vm_area_struct *vma)
+{
+	unsigned int i, nr = 0;
+
+	if (vma && vma_policy(vma))
+		return 0;
+	for (i = 0; i < nr_pages; i++)
+		nr += gm_goes_home(m, i);
+	memset(m->pages, 0, nr * sizeof(*m->pages));
+	if (IS_ENABLED(CONFIG_NUMA))
+		return alloc_pages_bulk_array_mempolicy(GFP_HIGHUSER_MOVABLE,
+							nr, m->pages);
+	return alloc_pages_bulk_array(GFP_HIGHUSER_MOVABLE, nr, m->pages);
+}
+
 		 * The device does not tell whether it wrote: nothing may take
 		 * the page for clean, not even after MADV_FREE.
 		 */
