@@ -1349,7 +1349,7 @@ static void set_ksm(const char *name, const char *value)
 }
 
 /* Pages are merged, and become several again, under a device that reads and writes. */
-TEST_F(gmem, ksm_merges_what_the_device_uses)
+TEST_F_TIMEOUT(gmem, ksm_merges_what_the_device_uses, 300)
 {
 	const uint64_t words = PAGE / sizeof(uint64_t);
 	uint64_t *p = anon_block(2 * MIB);
@@ -1360,7 +1360,7 @@ TEST_F(gmem, ksm_merges_what_the_device_uses)
 	set_ksm("sleep_millisecs", "0");
 	set_ksm("pages_to_scan", "2000");
 	set_ksm("run", "1");
-	for (round = 0; round < 30; round++) {
+	for (round = 0; round < 10; round++) {
 		for (i = 0; i < 2 * MIB / PAGE; i++)
 			fill(p + i * words, PAGE, round);
 		for (i = 0; i < 4; i++) {
