@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bench-gmem: a program that streams through four times what the device has, once with GMEM and
- * once with its own copies. Runs in the guest; prints "key value" lines.
+ * bench-gmem: what GMEM costs a program, beside the program that does without. Runs in the guest;
+ * prints "key value" lines.
  *
- * Its own copies: chunks go to a buffer that is pinned on the device, are worked on there, and
+ * A kernel whose data is resident: once as its faults have brought it, and once placed by hand, pinned
+ * as whole blocks, with the access counters off, so that GMEM has nothing left to do.
+ *
+ * A stream through four times what the device has: once with GMEM, and once with the program's own
+ * copies. Its own copies: chunks go to a buffer that is pinned on the device, are worked on there, and
  * come back, while what they come from stays in system memory. The commands are queued one after
  * the other, so that the program waits for the last one only.
  */
@@ -14,7 +18,11 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <span>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -23,6 +31,8 @@ using bench::Device, bench::kPage, bench::Mapping;
 constexpr size_t kChunk = 1 << 20;
 constexpr size_t kGroup = 8192; /* elements of a work-group */
 constexpr int kRounds = 3;
+constexpr int kResidentRounds = 4;
+constexpr int kResidentPasses = 8;
 constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 
 std::span<float> floats(const Mapping &memory, size_t bytes)
@@ -71,6 +81,7 @@ public:
         return end - begin;
     }
 
+    void pin(bool on) { advise(y_, bytes_, on ? GMEMU_ADVICE_PIN : GMEMU_ADVICE_UNPIN); }
     /* What the CPU would have after so many passes. */
     void check(float passes) const
     {
@@ -103,6 +114,72 @@ private:
     gmemu::Kernel kernel_ = module_.kernel("saxpy");
 };
 
+/* The devices' access counters, off while it lives. Needs root. */
+class NoAccessCounters {
+public:
+    NoAccessCounters()
+    {
+        for (const auto &entry : std::filesystem::directory_iterator("/sys/kernel/debug/accel")) {
+            const auto path = entry.path() / "access_threshold";
+            uint64_t threshold;
+
+            if (!(std::ifstream(path) >> threshold))
+                continue;
+            before_.emplace_back(path, threshold);
+            std::ofstream(path) << 0 << std::flush;
+        }
+        if (before_.empty())
+            throw std::runtime_error("no access_threshold in debugfs");
+    }
+    NoAccessCounters(const NoAccessCounters &) = delete;
+    NoAccessCounters &operator=(const NoAccessCounters &) = delete;
+    ~NoAccessCounters()
+    {
+        for (const auto &[path, threshold] : before_)
+            std::ofstream(path) << threshold;
+    }
+
+private:
+    std::vector<std::pair<std::filesystem::path, uint64_t>> before_;
+};
+
+void measure_resident()
+{
+    Device device;
+    float passes = 0;
+    bench::Best by_faults, by_hand;
+
+    const size_t bytes = device.device.info().dram_size / 2 / kChunk * kChunk;
+    Stream stream(device, bytes);
+    const auto pass = [&] {
+        passes++;
+        return stream.with_gmem();
+    };
+    for (int round = 0; round < kResidentRounds; round++) {
+        stream.check(passes); /* which brings it home */
+        pass();
+        const uint64_t faults = device.stats().faults;
+        for (int i = 0; i < kResidentPasses; i++)
+            by_faults.add(pass());
+        if (device.stats().faults != faults)
+            throw std::runtime_error("what is resident faults");
+
+        stream.check(passes);
+        stream.pin(true);
+        {
+            const NoAccessCounters off;
+            pass();
+            for (int i = 0; i < kResidentPasses; i++)
+                by_hand.add(pass());
+        }
+        stream.pin(false);
+    }
+    stream.check(passes);
+    printf("resident_us %.1f\n", by_faults.value());
+    printf("resident_by_hand_us %.1f\n", by_hand.value());
+    printf("resident_times %.3f\n", by_faults.value() / by_hand.value());
+}
+
 void measure_stream()
 {
     Device device;
@@ -129,6 +206,7 @@ void measure_stream()
 int main()
 {
     try {
+        measure_resident();
         measure_stream();
     } catch (const std::exception &error) {
         fprintf(stderr, "bench-gmem: %s\n", error.what());
