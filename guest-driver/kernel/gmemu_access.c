@@ -2,13 +2,12 @@
 /*
  * Access counters: which memory the harts use.
  *
- * Off unless asked for, by the module parameter access_threshold or by writing a
- * threshold to the debugfs file access_threshold. While they are on, the device
- * tells of each granule of 2 MiB in system memory that harts were seen in
- * threshold times. The entry is traced (gmemu:gmemu_access), counted for its
- * context, and its counter cleared, so that the rate of entries shows how hot the
- * granule is. gmemu_access_hot() is where a policy that moves memory gets hold of
- * it.
+ * The device tells of each granule of 2 MiB in system memory that harts were seen
+ * in threshold times: the module parameter access_threshold, or what is written
+ * to the debugfs file of that name; 0 turns the counters off. The entry is traced
+ * (gmemu:gmemu_access), counted for its context, and its counter cleared, so that
+ * the rate of entries shows how hot the granule is. GMEM hears of it, and may
+ * bring to the DRAM what it had left in system memory for want of room.
  */
 #include <linux/moduleparam.h>
 
@@ -16,15 +15,13 @@
 #include "gmemu_hw.h"
 #include "gmemu_trace.h"
 
-static unsigned int gmemu_access_threshold;
+/* Each page of a granule four times: to bring it costs about two. */
+static unsigned int gmemu_access_threshold = 2048;
 module_param_named(access_threshold, gmemu_access_threshold, uint, 0444);
 MODULE_PARM_DESC(access_threshold,
-		 "Turn on the access counters: samples of a granule until it is reported, 1-65535 (0: off)");
+		 "Access counters: samples of a granule until it is reported, 1-65535 (0: off; default 2048)");
 
-/*
- * A granule is in use from afar. Nothing moves on that account yet: GMEM places
- * pages when they fault.
- */
+/* A granule is in use from afar. */
 static void gmemu_access_hot(struct gmemu_device *gdev, const struct gmemu_acnt_entry *entry)
 {
 	struct gmemu_context *ctx = gmemu_context_get(gdev, entry->ctx);
@@ -34,6 +31,8 @@ static void gmemu_access_hot(struct gmemu_device *gdev, const struct gmemu_acnt_
 	if (!ctx)
 		return;
 	atomic64_add(entry->count, &ctx->counters.accesses);
+	if (entry->aperture == GMEMU_ACNT_APERTURE_SYSTEM)
+		gmemu_svm_accessed(ctx, entry->va, 1ull << entry->granule_log2);
 	gmemu_context_put(ctx);
 }
 
@@ -44,23 +43,21 @@ static void gmemu_access_clear(struct gmemu_device *gdev, u32 cmd, u32 ctx, u64 
 	gmemu_write(gdev, GMEMU_REG_ACNT_CMD, cmd);
 }
 
-/* Deal with the next entry, if there is one; the lock is held. */
-static bool gmemu_access_next(struct gmemu_device *gdev)
+/* Take the next entry, if there is one; the lock is held. */
+static bool gmemu_access_next(struct gmemu_device *gdev, struct gmemu_acnt_entry *entry)
 {
 	struct gmemu_access *access = &gdev->access;
 	struct gmemu_acnt_entry *slot = (struct gmemu_acnt_entry *)access->mem.cpu + access->get;
-	struct gmemu_acnt_entry entry;
 
 	if (!(READ_ONCE(slot->valid) & GMEMU_ACNT_VALID))
 		return false;
 	/* The rest of the entry was written before the valid byte. */
 	dma_rmb();
-	entry = *slot;
+	*entry = *slot;
 	WRITE_ONCE(slot->valid, 0);
 	access->get = (access->get + 1) & ((1u << GMEMU_ACCESS_RING_LOG2) - 1);
 	access->entries++;
-	gmemu_access_hot(gdev, &entry);
-	gmemu_access_clear(gdev, GMEMU_ACNT_CMD_CLEAR_GRANULE, entry.ctx, entry.va);
+	gmemu_access_clear(gdev, GMEMU_ACNT_CMD_CLEAR_GRANULE, entry->ctx, entry->va);
 	return true;
 }
 
@@ -97,15 +94,18 @@ irqreturn_t gmemu_access_thread(int irq, void *data)
 {
 	struct gmemu_device *gdev = data;
 	struct gmemu_access *access = &gdev->access;
+	struct gmemu_acnt_entry entry;
 	bool more = true;
 
 	while (more && !gmemu_is_down(gdev)) {
 		mutex_lock(&access->lock);
-		more = access->threshold && gmemu_access_next(gdev);
+		more = access->threshold && gmemu_access_next(gdev, &entry);
 		/* Releases the entry, and arms the interrupt. */
 		if (more)
 			gmemu_write(gdev, GMEMU_REG_ACNT_GET, access->get);
 		mutex_unlock(&access->lock);
+		if (more)
+			gmemu_access_hot(gdev, &entry);
 		cond_resched();
 	}
 	return IRQ_HANDLED;
@@ -146,6 +146,7 @@ int gmemu_access_set(struct gmemu_device *gdev, u32 threshold)
 
 	mutex_lock(&access->lock);
 	access->threshold = threshold;
+	gmemu_svm_counts(gdev, threshold);
 	/* While the driver is loaded the device is still down: gmemu_access_start() tells it. */
 	if (!gmemu_is_down(gdev))
 		gmemu_access_apply(gdev);

@@ -42,6 +42,7 @@ static int gmemu_debugfs_device(struct seq_file *m, void *unused)
 	seq_printf(m, "copy_get %u\n", gmemu_read(gdev, GMEMU_REG_COPY_GET));
 	seq_printf(m, "copy_put %u\n", gmemu_read(gdev, GMEMU_REG_COPY_PUT));
 	seq_printf(m, "copy_bytes %llu\n", gmemu_read64(gdev, GMEMU_REG_COPY_BYTES));
+	seq_printf(m, "p2p_bytes %lld\n", atomic64_read(&gdev->p2p_bytes));
 exit:
 	drm_dev_exit(idx);
 	return 0;

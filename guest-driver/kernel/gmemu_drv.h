@@ -10,6 +10,7 @@
  *   gmemu_inval.c    TLB invalidation, replay, cancel
  *   gmemu_mmu.c      the device's page tables: the functions GMEM calls
  *   gmemu_copy.c     copy engine: the functions GMEM calls
+ *   gmemu_p2p.c      DRAM as other devices read it
  *   gmemu_fault.c    fault rings
  *   gmemu_access.c   access counters
  *   gmemu_perf.c     performance counters
@@ -232,6 +233,7 @@ struct gmemu_counters {
  * @regs: BAR0.
  * @regs_phys: CPU physical address of BAR0, for doorbells.
  * @caps: GMEMU_CAP_*.
+ * @p2p_bytes: Bytes of its DRAM that other devices have read over the bus.
  * @page_sizes: GMEMU_REG_PAGE_SIZES.
  * @apertures: GMEMU_REG_APERTURES.
  * @dram_size: Bytes of local DRAM; in peer mode, what the firmware hands out of it.
@@ -285,6 +287,7 @@ struct gmemu_device {
 	phys_addr_t regs_phys;
 
 	u64 caps;
+	atomic64_t p2p_bytes;
 	u64 page_sizes;
 	u64 dram_size;
 	u64 dram_begin;
@@ -553,6 +556,11 @@ int gmemu_gm_copy_wait(struct gm_dev *dev, u64 cookie);
 irqreturn_t gmemu_copy_irq(int irq, void *data);
 wait_queue_head_t *gmemu_copy_waitqueue(struct gmemu_device *gdev);
 
+/* gmemu_p2p.c */
+int gmemu_mem_map(struct gm_dev *dev, u64 addr, unsigned long size, struct gm_dev *to,
+		  dma_addr_t *dma);
+void gmemu_mem_unmap(struct gm_dev *dev, dma_addr_t dma, unsigned long size, struct gm_dev *to);
+
 /* gmemu_fault.c */
 int gmemu_fault_init(struct gmemu_device *gdev);
 void gmemu_fault_start(struct gmemu_device *gdev);
@@ -583,6 +591,8 @@ int gmemu_svm_give_back(struct gmemu_device *gdev);
 int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx, unsigned int mode);
 void gmemu_svm_unbind(struct gmemu_context *ctx);
 int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsigned int nr);
+void gmemu_svm_counts(struct gmemu_device *gdev, bool on);
+void gmemu_svm_accessed(struct gmemu_context *ctx, u64 va, u64 size);
 void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats);
 
 /* gmemu_ctx.c */

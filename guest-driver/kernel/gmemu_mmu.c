@@ -562,6 +562,8 @@ struct gm_mmu gmemu_gm_mmu = {
 	.walks = gmemu_walks,
 	.copy = gmemu_gm_copy,
 	.copy_wait = gmemu_gm_copy_wait,
+	.mem_map = gmemu_mem_map,
+	.mem_unmap = gmemu_mem_unmap,
 	.tlb_invl_atomic = true,
 	.page_sizes = SZ_4K | SZ_2M,
 };

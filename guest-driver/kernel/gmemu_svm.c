@@ -34,6 +34,7 @@ int gmemu_svm_init(struct gmemu_device *gdev)
 		return gm_ret_to_errno(ret);
 	gm->dma_dev = gdev->drm.dev;
 	gdev->gm = gm;
+	gmemu_svm_counts(gdev, gdev->access.threshold);
 	ret = gmemu_svm_give_back(gdev);
 	if (ret)
 		gmemu_svm_fini(gdev);
@@ -145,6 +146,31 @@ int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsign
 		ret = gm_dev_fault_batch(ctx->gm, reqs, nr);
 	mutex_unlock(&ctx->svm_lock);
 	return ret;
+}
+
+/**
+ * gmemu_svm_counts - the access counters are on, or off
+ * @gdev: The device; GMEM may not know it yet.
+ * @on: Which of the two.
+ */
+void gmemu_svm_counts(struct gmemu_device *gdev, bool on)
+{
+	if (gdev->gm)
+		WRITE_ONCE(gdev->gm->counts_accesses, on);
+}
+
+/**
+ * gmemu_svm_accessed - a context uses system memory a lot
+ * @ctx: The context.
+ * @va: First address.
+ * @size: Bytes.
+ */
+void gmemu_svm_accessed(struct gmemu_context *ctx, u64 va, u64 size)
+{
+	mutex_lock(&ctx->svm_lock);
+	if (ctx->gm)
+		gm_context_accessed(ctx->gm, va, size);
+	mutex_unlock(&ctx->svm_lock);
 }
 
 /**

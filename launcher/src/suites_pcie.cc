@@ -96,6 +96,8 @@ std::vector<TestGroup> pcie_suites(const Paths &paths, const TestOptions &option
     add("pcie", "slot", {.options = kOneCpu, .monitor = Monitor::in_the_guest});
     add_sleep(groups, paths, options);
     add("pcie", "several", {.options = {"--devices=2"}});
+    add("pcie-coherent", "several",
+        {.options = {"--devices=2", "--device", "coherent=on", "--driver-param", "p2p=2"}});
     /* Debian's QEMU does not survive a fault that its IOMMU reports (see docs/device.md). */
     add("device", "iommu",
         {.options = {"--qemu", "intree", "--append=intel_iommu=on", "--qemu-arg=-device",

@@ -37,6 +37,34 @@ uint64_t evicted_pages()
     return pages;
 }
 
+// While it lives the devices do not count accesses: what they touch comes, and something goes for it.
+class NoAccessCounters {
+public:
+    NoAccessCounters()
+    {
+        for (const auto &entry : std::filesystem::directory_iterator("/sys/kernel/debug/accel")) {
+            const std::string path = entry.path() / "access_threshold";
+            const std::optional<uint64_t> threshold = read_number(path);
+
+            if (!threshold)
+                continue;
+            before_.emplace_back(path, *threshold);
+            write_text(path, "0");
+        }
+        EXPECT(!before_.empty());
+    }
+    ~NoAccessCounters()
+    {
+        for (const auto &[path, threshold] : before_)
+            write_text(path, std::to_string(threshold));
+    }
+    NoAccessCounters(const NoAccessCounters &) = delete;
+    NoAccessCounters &operator=(const NoAccessCounters &) = delete;
+
+private:
+    std::vector<std::pair<std::string, uint64_t>> before_;
+};
+
 // What a page has in it but for the words that are counted with.
 uint64_t mark(size_t page, size_t word) { return page * words_per_page + word; }
 
@@ -106,6 +134,7 @@ Test four_times(
     "four times the device's memory, all harts and the CPU all over it at once",
     [] {
         KernelLog log;
+        const NoAccessCounters off;
         Accelerator acc;
         Mapping memory(pages_of_four_devices(acc) * page_size);
         std::list<gmemu::Queue> queues;
@@ -130,6 +159,69 @@ Test four_times(
         EXPECT_EQUAL(lost, size_t{0});
         EXPECT_EQUAL(wrong_marks(memory), size_t{0});
         expect_clean(log);
+    },
+    long_patience);
+
+Test counted(
+    "four times the device's memory, with access counters: the same, and what is hot comes",
+    [] {
+        KernelLog log;
+        Accelerator acc;
+        Mapping memory(pages_of_four_devices(acc) * page_size);
+        std::list<gmemu::Queue> queues;
+
+        mark_pages(memory);
+        visit_by_harts(acc, queues, memory);
+        visit_by_cpu(memory, 0);
+        for (gmemu::Queue &queue : queues)
+            queue.wait_idle(long_patience);
+        for (size_t page = 0; page < memory.pages(); page++)
+            EXPECT_EQUAL(memory.page(page)[0], queues.size() + 1);
+        EXPECT_EQUAL(wrong_marks(memory), size_t{0});
+        expect_clean(log);
+    },
+    long_patience);
+
+Test left(
+    "what is used once does not drive out what is there, what is used a lot does",
+    [] {
+        Accelerator acc;
+        const uint64_t dram = acc.device.info().dram_size;
+        if (dram > 64u << 20)
+            throw harness::Skip("takes too long unless the device has little memory (dram=16M)");
+        // Side by side, with VMAs of their own.
+        Alone first(dram);
+        Mapping stream(dram);
+        Alone hot(6 << 20);
+        const auto increment = [&](const Mapping &memory) {
+            acc.run("increment", increment_args{memory.words(), 1}, static_cast<uint32_t>(memory.bytes() / 8),
+                    words_per_page);
+        };
+
+        for (const Mapping *memory : std::initializer_list<const Mapping *>{&first, &stream, &hot})
+            std::memset(memory->address(), 0, memory->bytes());
+        increment(first);
+        const size_t there = residency_of(first).local;
+        EXPECT(there > first.pages() / 2);
+        const uint64_t evicted_before = evicted_pages();
+        increment(stream);
+        EXPECT_EQUAL(evicted_pages(), evicted_before);
+        EXPECT_EQUAL(residency_of(first).local, there);
+        EXPECT(residency_of(stream).remote > stream.pages() / 2);
+
+        increment(hot);
+        EXPECT(residency_of(hot).local < hot.pages());
+        uint64_t passes = 1;
+        EXPECT(wait_until([&] {
+            increment(hot);
+            passes++;
+            return residency_of(hot).local == hot.pages();
+        }));
+        harness::note("hot after " + std::to_string(passes) + " passes");
+        EXPECT(evicted_pages() > evicted_before);
+        EXPECT_EQUAL(hot.words()[hot.bytes() / 8 - 1], passes);
+        EXPECT_EQUAL(first.words()[0], 1u);
+        EXPECT_EQUAL(stream.words()[0], 1u);
     },
     long_patience);
 
@@ -159,6 +251,7 @@ Test killed(
     "kill -9 in the middle of it, 8 times",
     [] {
         KernelLog log;
+        const NoAccessCounters off;
         {
             Accelerator acc;
             pages_of_four_devices(acc);

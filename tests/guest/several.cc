@@ -2,6 +2,7 @@
 // More than one device in the guest.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "device.h"
@@ -80,6 +81,56 @@ Test together("they take turns on the same memory", [] {
                 one->queue.wait_idle(patience);
                 want++;
             }
+        for (size_t i = 0; i < pages * words_per_page; i++)
+            if (memory.words()[i] != want)
+                EXPECT_EQUAL(memory.words()[i], want);
+    }
+    expect_pages_in_use(before);
+    expect_clean(log);
+});
+
+// Bytes that other devices have read over the bus, of all devices.
+uint64_t p2p_bytes()
+{
+    const std::string key = "p2p_bytes ";
+    uint64_t bytes = 0;
+
+    for (const auto &entry : fs::directory_iterator("/sys/kernel/debug/accel")) {
+        std::ifstream in(entry.path() / "device");
+        for (std::string line; std::getline(in, line);)
+            if (line.starts_with(key))
+                bytes += std::stoull(line.substr(key.size()));
+    }
+    return bytes;
+}
+
+Test handed_on("what one has goes to the other, and not by way of the CPU", [] {
+    KernelLog log;
+    const uint64_t before = device_pages_of_others();
+    {
+        const std::vector<std::string> found = nodes();
+        On first(found[0]), second(found[1]);
+        Mapping memory(pages * page_size);
+        const auto increment = [&](On &on) {
+            on.start("increment", increment_args{memory.words(), 1}, pages * words_per_page, 4096);
+            on.queue.wait_idle(patience);
+        };
+        const bool over_bus = fs::exists(device_directory() + "/resource2") &&
+                              read_number("/sys/module/gmemu/parameters/p2p").value_or(0) == 2;
+        uint64_t want = 0;
+
+        for (On *from : {&first, &second, &first}) {
+            On &to = from == &first ? second : first;
+
+            increment(*from);
+            const gmemu_stats had = from->device.stats(), got = to.device.stats();
+            const uint64_t read = p2p_bytes();
+            increment(to);
+            EXPECT_EQUAL(from->device.stats().pages_to_host, had.pages_to_host);
+            EXPECT(to.device.stats().pages_to_device >= got.pages_to_device + pages);
+            EXPECT(over_bus ? p2p_bytes() >= read + memory.bytes() : p2p_bytes() == read);
+            want += 2;
+        }
         for (size_t i = 0; i < pages * words_per_page; i++)
             if (memory.words()[i] != want)
                 EXPECT_EQUAL(memory.words()[i], want);

@@ -357,6 +357,19 @@ struct gm_mmu {
 	 */
 	int (*copy_wait)(struct gm_dev *dev, u64 cookie);
 	/**
+	 * @mem_map: Let another device read a range of this one's memory over
+	 * the bus: what its @copy takes as a dma_addr_t. May sleep. Optional,
+	 * with @mem_unmap. GM_RET_INCOMPATIBLE: it cannot, and the content goes
+	 * through system memory.
+	 */
+	int (*mem_map)(struct gm_dev *dev, u64 addr, unsigned long size,
+		       struct gm_dev *to, dma_addr_t *dma);
+	/**
+	 * @mem_unmap: Undo @mem_map.
+	 */
+	void (*mem_unmap)(struct gm_dev *dev, dma_addr_t dma,
+			  unsigned long size, struct gm_dev *to);
+	/**
 	 * @context_switch: Make another context the running one of a device
 	 * that has one at a time. Either may be NULL. Optional.
 	 */
@@ -414,6 +427,10 @@ struct gm_mmu {
  * @gm_ctx_list: All contexts of the device, by gm_context.gm_dev_link.
  * @registered_hnodes: Ids of the hnodes gm_dev_register_physmem() made.
  * @dma_dev: The driver sets it right after gm_dev_create().
+ * @counts_accesses: The driver sets it while the device counts what it uses in
+ *	system memory, so that gm_context_accessed() is called. Then nothing is
+ *	evicted for what is only touched: it stays in system memory until it is
+ *	known to be used a lot.
  */
 struct gm_dev {
 	int id;
@@ -424,6 +441,7 @@ struct gm_dev {
 	struct list_head gm_ctx_list;
 	nodemask_t registered_hnodes;
 	struct device *dma_dev;
+	bool counts_accesses;
 
 	/* private: */
 	struct mutex lock;		/* lists and masks; no fault takes it */
@@ -455,6 +473,11 @@ struct gm_dev {
  *	GM_MMU_MODE_REPLICATE.
  * @pages_duplicated: Page-table entries made for a copy to read of a page of
  *	system memory.
+ * @blocks_left: Times something was left in system memory because there was no
+ *	room for it, see gm_dev.counts_accesses.
+ * @pages_from_devices: Pages that came from the memory of another device,
+ *	counted in @pages_to_device as well.
+ * @pages_promoted: Pages brought to the device later, because it used them.
  */
 struct gm_stats {
 	u64 faults;
@@ -478,6 +501,9 @@ struct gm_stats {
 	u64 pages_prefetched;
 	u64 pages_replicated;
 	u64 pages_duplicated;
+	u64 blocks_left;
+	u64 pages_promoted;
+	u64 pages_from_devices;
 };
 
 #define GM_STATS_NR	(sizeof(struct gm_stats) / sizeof(u64))
@@ -695,6 +721,8 @@ int gm_dev_fault(struct mm_struct *mm, unsigned long addr, struct gm_dev *dev,
 int gm_dev_fault_batch(struct gm_context *ctx, struct gm_fault_req *reqs,
 		       unsigned int nr);
 vm_fault_t gm_host_fault_locked(struct vm_fault *vmf, unsigned int order);
+void gm_context_accessed(struct gm_context *ctx, unsigned long addr,
+			 unsigned long size);
 int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
 			unsigned long end);
 unsigned long gm_context_evict(struct gm_context *ctx, unsigned long start,
@@ -804,6 +832,11 @@ static inline vm_fault_t gm_host_fault_locked(struct vm_fault *vmf,
 					      unsigned int order)
 {
 	return VM_FAULT_SIGBUS;
+}
+
+static inline void gm_context_accessed(struct gm_context *ctx,
+				       unsigned long addr, unsigned long size)
+{
 }
 
 static inline int gm_context_prefetch(struct gm_context *ctx,

@@ -166,13 +166,13 @@ static int gm_dontneed(struct vm_area_struct *vma, struct gm_context *ctx,
 static int gm_prefetch_advice(struct gm_context *ctx, unsigned long start,
 			      unsigned long end)
 {
-	return gm_ret_to_errno(gm_prefetch(ctx, start, end, false));
+	return gm_ret_to_errno(gm_prefetch(ctx, start, end, GM_BRING_ADVISED));
 }
 
 static int gm_hot_advice(struct gm_context *ctx, unsigned long start,
 			 unsigned long end)
 {
-	return gm_ret_to_errno(gm_prefetch(ctx, start, end, true));
+	return gm_ret_to_errno(gm_prefetch(ctx, start, end, GM_BRING_HOT));
 }
 
 /* Mappings that the advice contradicts go, so that the next access faults. */

@@ -5,6 +5,7 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/migrate.h>
+#include <linux/slab.h>
 
 #include "internal.h"
 
@@ -124,6 +125,115 @@ static int gm_copy_pages(struct gm_dev *dev, struct gm_migration *m,
 	if (!ret)
 		ret = gm_runs_copy(dev, m);
 	gm_runs_unmap(dev, m, dir);
+	return ret;
+}
+
+/* The device that wants it reads the other one's memory where it is. */
+static int gm_copy_over_bus(struct gm_dev *from, struct gm_dev *to,
+			    struct gm_migration *m, unsigned int nr_pages)
+{
+	unsigned int i, first = 0, run = 0;
+	u64 src = 0, dst = 0;
+	dma_addr_t dma;
+	int ret = GM_RET_SUCCESS;
+
+	if (!from->mmu->mem_map)
+		return GM_RET_INCOMPATIBLE;
+	m->nr = 0;
+	for (i = 0; i <= nr_pages && !ret; i++) {
+		struct page *page = i < nr_pages ?
+				    migrate_pfn_to_page(m->dst[i]) : NULL;
+
+		if (page && run &&
+		    gm_page_device_addr(page) == dst + run * PAGE_SIZE &&
+		    gm_page_device_addr(migrate_pfn_to_page(m->src[i])) ==
+		    src + run * PAGE_SIZE && i == first + run) {
+			run++;
+			continue;
+		}
+		if (run) {
+			ret = from->mmu->mem_map(from, src, run * PAGE_SIZE, to,
+						 &dma);
+			if (ret)
+				break;
+			m->list[m->nr].src = dma;
+			m->list[m->nr].dst = dst;
+			m->list[m->nr].size = run * PAGE_SIZE;
+			m->list[m->nr].flags = GM_COPY_DST_DEV;
+			m->nr++;
+			run = 0;
+		}
+		if (page) {
+			src = gm_page_device_addr(migrate_pfn_to_page(m->src[i]));
+			dst = gm_page_device_addr(page);
+			first = i;
+			run = 1;
+		}
+	}
+	if (!ret)
+		ret = gm_runs_copy(to, m);
+	for (i = 0; i < m->nr; i++)
+		from->mmu->mem_unmap(from, m->list[i].src, m->list[i].size, to);
+	return ret;
+}
+
+/* Each device copies its half of the way. */
+static int gm_copy_via_host(struct gm_dev *from, struct gm_dev *to,
+			    struct gm_migration *m, unsigned int nr_pages)
+{
+	/* Not of the reserve: the migration has one of that. */
+	struct gm_migration *via = kvzalloc(sizeof(*via), GFP_KERNEL);
+	int ret = GM_RET_SUCCESS;
+	struct page *page;
+	unsigned int i;
+
+	if (!via)
+		return GM_RET_NOMEM;
+	for (i = 0; i < nr_pages && !ret; i++) {
+		if (!m->dst[i])
+			continue;
+		page = alloc_page(GFP_HIGHUSER);
+		if (!page) {
+			ret = GM_RET_NOMEM;
+			break;
+		}
+		via->src[i] = m->src[i];
+		via->dst[i] = migrate_pfn(page_to_pfn(page));
+	}
+	if (!ret)
+		ret = gm_copy_pages(from, via, nr_pages, DMA_FROM_DEVICE);
+	for (i = 0; i < nr_pages; i++) {
+		via->src[i] = via->dst[i];
+		via->dst[i] = m->dst[i];
+	}
+	if (!ret)
+		ret = gm_copy_pages(to, via, nr_pages, DMA_TO_DEVICE);
+	for (i = 0; i < nr_pages; i++)
+		if (via->src[i])
+			__free_page(migrate_pfn_to_page(via->src[i]));
+	kvfree(via);
+	return ret;
+}
+
+/**
+ * gm_copy_between - copy from the memory of one device to that of another
+ * @from: The one that has it.
+ * @to: The other.
+ * @m: src: pages of @from; dst: pages of @to, or none where nothing is to be
+ *	done.
+ * @nr_pages: How many entries @m has.
+ *
+ * Over the bus if they can, through system memory if not.
+ *
+ * Return: a value of &enum gm_ret; all or nothing.
+ */
+int gm_copy_between(struct gm_dev *from, struct gm_dev *to,
+		    struct gm_migration *m, unsigned int nr_pages)
+{
+	int ret = gm_copy_over_bus(from, to, m, nr_pages);
+
+	if (ret == GM_RET_INCOMPATIBLE)
+		ret = gm_copy_via_host(from, to, m, nr_pages);
 	return ret;
 }
 

@@ -116,7 +116,9 @@ static bool gm_fault_is_spurious(struct gm_context *ctx, unsigned long addr,
  * @start: Do nothing before this address.
  * @end: Nor from this one on.
  * @whole: Move all between the two, however much is asked for.
+ * @asked: The process wants it moved, whatever it has said of it before.
  * @migrate: Whether to migrate at all.
+ * @system: Only what is in system memory.
  * @duplicate: The device gets a copy to read, if there is something to copy.
  * @moved: Out: how many pages came.
  */
@@ -127,7 +129,9 @@ struct gm_fault {
 	unsigned long start;
 	unsigned long end;
 	bool whole;
+	bool asked;
 	bool migrate;
+	bool system;
 	bool duplicate;
 	unsigned int moved;
 };
@@ -152,7 +156,7 @@ static struct gm_window gm_vma_bounds(struct gm_as *as,
 static void gm_fault_heed(struct gm_dev *dev, struct gm_fault *fault,
 			  const struct gm_advice *advice)
 {
-	bool asked = fault->hint == GM_FAULT_HINT_MARK_HOT || fault->whole;
+	bool asked = fault->hint == GM_FAULT_HINT_MARK_HOT || fault->asked;
 
 	/* A copy takes nothing away from where it is best. */
 	fault->duplicate = !advice->pinned &&
@@ -231,14 +235,14 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 	unsigned int i, index = gm_block_index(fault->addr);
 	unsigned long va = fault->addr & GM_BLOCK_MASK;
 	bool write = gm_access_writes(fault->access, vma);
-	struct gm_window window, move, bounds;
+	struct gm_window window, move, bounds, missing;
 	u64 start = ktime_get_ns();
 	struct gm_as *as = ctx->as;
 	struct gm_thrash *thrash;
 	struct gm_advice advice;
 	struct gm_block *block;
 	unsigned int tries;
-	bool hot, collapse;
+	bool hot, collapse, leave;
 	int ret;
 
 	block = gm_block_get(ctx, fault->addr);
@@ -272,6 +276,14 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 				  !gm_context_migrates(ctx) ||
 				  (vma->vm_flags & VM_HUGEPAGE));
 	move = gm_policy_trim(block->local, window, index);
+	leave = fault->migrate && !hot && !fault->whole &&
+		READ_ONCE(ctx->dev->counts_accesses) &&
+		!gm_dev_is_peer(ctx->dev) &&
+		gm_hnode_leaves(ctx->dev, block, move.end - move.first);
+	if (leave) {
+		missing = gm_policy_window(block->mapped, bounds, index, false);
+		window = bounds;
+	}
 	mutex_unlock(&as->map_lock);
 	if (collapse) {
 		gm_fault_collapse(ctx, fault->addr);
@@ -295,11 +307,25 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 			fault->migrate = false;
 	}
 
-	if (fault->migrate &&
+	if (leave) {
+		fault->migrate = false;
+		gm_count(ctx, blocks_left, 1);
+		/* Its neighbours, if it is anonymous, are wanted soon, too. */
+		if (vma_is_anonymous(vma))
+			gm_populate(ctx, vma, va + missing.first * PAGE_SIZE,
+				    va + missing.end * PAGE_SIZE);
+	}
+
+	if (fault->migrate && !fault->system && !gm_dev_is_peer(ctx->dev))
+		gm_migrate_between(ctx, vma, block,
+				   va + move.first * PAGE_SIZE,
+				   va + move.end * PAGE_SIZE, fault->addr,
+				   advice.pinned, &fault->moved);
+	if (fault->migrate && fault->moved < move.end - move.first &&
 	    gm_migrate_to_device(ctx, vma, block,
 				 va + move.first * PAGE_SIZE,
 				 va + move.end * PAGE_SIZE, advice.pinned,
-				 &fault->moved))
+				 &fault->moved) && !fault->moved)
 		fault->migrate = false;
 
 	/* A lost race is no reason to migrate again, and make others lose. */
@@ -342,19 +368,22 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
  * @mm: The process's memory, in use.
  * @addr: First address; on return where the next piece begins.
  * @end: One past the last, within the same block.
- * @hot: Even what bounced lately.
+ * @why: Why it is brought.
  * @moved: Out: how many pages came.
  *
  * Return: false if there is nothing up to @end; then *@addr may be beyond it.
  */
 bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
-		       unsigned long *addr, unsigned long end, bool hot,
-		       unsigned int *moved)
+		       unsigned long *addr, unsigned long end,
+		       enum gm_bring why, unsigned int *moved)
 {
 	struct gm_fault fault = {
 		.access = GM_ACCESS_PREFETCH,
-		.hint = hot ? GM_FAULT_HINT_MARK_HOT : GM_FAULT_HINT_NONE,
+		.hint = why == GM_BRING_HOT || why == GM_BRING_SYSTEM ?
+			GM_FAULT_HINT_MARK_HOT : GM_FAULT_HINT_NONE,
 		.whole = true,
+		.asked = why != GM_BRING_ACCESSED,
+		.system = why == GM_BRING_SYSTEM,
 		.migrate = gm_context_migrates(ctx) &&
 			   gm_dev_has_memory(ctx->dev),
 	};
@@ -380,7 +409,10 @@ bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 
 	*addr = fault.end;
 	*moved = fault.moved;
-	gm_count(ctx, pages_prefetched, fault.moved);
+	if (why == GM_BRING_ACCESSED)
+		gm_count(ctx, pages_promoted, fault.moved);
+	else
+		gm_count(ctx, pages_prefetched, fault.moved);
 	return true;
 }
 

@@ -452,6 +452,52 @@ static void thrash_takes_its_time_from_the_machine(struct kunit *test)
 	KUNIT_EXPECT_LT(test, i, 100);
 }
 
+static void heat_brings_only_what_was_left(struct kunit *test)
+{
+	struct gm_heat heat = {};
+
+	KUNIT_EXPECT_FALSE(test, gm_heat_reported(&heat, 1));
+	heat.left = true;
+	KUNIT_EXPECT_TRUE(test, gm_heat_reported(&heat, 1));
+	/* It is on its way. */
+	KUNIT_EXPECT_FALSE(test, gm_heat_reported(&heat, 1));
+}
+
+static int reports_until_brought(struct gm_heat *heat, u64 now)
+{
+	int n;
+
+	heat->left = true;
+	for (n = 1; n < 1000 && !gm_heat_reported(heat, now); n++)
+		;
+	return n;
+}
+
+static void heat_loses_patience_with_what_goes_soon(struct kunit *test)
+{
+	struct gm_heat heat = {};
+	int i, n, last = 0;
+	u64 now = 1;
+
+	for (i = 0; i < 20; i++) {
+		n = reports_until_brought(&heat, now);
+		KUNIT_EXPECT_GE(test, n, last);
+		last = n;
+		now += NSEC_PER_MSEC;
+		gm_heat_evicted(&heat, now);
+	}
+	KUNIT_EXPECT_GT(test, last, 10);
+	/* Not for ever. */
+	KUNIT_EXPECT_LT(test, last, 1000);
+	/* Evicted again without having been brought: that says nothing. */
+	gm_heat_evicted(&heat, now);
+	KUNIT_EXPECT_EQ(test, last, reports_until_brought(&heat, now));
+	/* It stayed long enough. */
+	now += 10 * NSEC_PER_SEC;
+	gm_heat_evicted(&heat, now);
+	KUNIT_EXPECT_EQ(test, 1, reports_until_brought(&heat, now));
+}
+
 /* What hmadvise() said */
 
 static struct gm_as *ranges_of_nobody(struct kunit *test)
@@ -694,6 +740,8 @@ static struct kunit_case gmem_cases[] = {
 	KUNIT_CASE(window_without_what_is_there),
 	KUNIT_CASE(thrash_takes_a_row_of_quick_bounces),
 	KUNIT_CASE(thrash_takes_its_time_from_the_machine),
+	KUNIT_CASE(heat_brings_only_what_was_left),
+	KUNIT_CASE(heat_loses_patience_with_what_goes_soon),
 	KUNIT_CASE(ranges_split_and_merge),
 	KUNIT_CASE(ranges_are_forgotten),
 	KUNIT_CASE(ranges_agree_with_an_array),

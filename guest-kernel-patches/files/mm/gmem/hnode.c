@@ -14,6 +14,7 @@
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/ioport.h>
+#include <linux/ktime.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
@@ -284,6 +285,47 @@ unsigned long gm_hnode_nr_free(struct gm_dev *dev)
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_hnode_nr_free);
 
+/**
+ * gm_hnode_leaves - is there too little room to bring something for its own sake
+ * @dev: The device.
+ * @block: Where it is.
+ * @nr_pages: How much it is.
+ *
+ * Return: true if it is to stay in system memory until gm_hnode_reported().
+ */
+bool gm_hnode_leaves(struct gm_dev *dev, struct gm_block *block,
+		     unsigned int nr_pages)
+{
+	unsigned long nr_free = 0, low = 0;
+	struct gm_hnode *hnode;
+	bool leave;
+
+	spin_lock(&gm_page_lock);
+	list_for_each_entry(hnode, &dev->hnodes, dev_link) {
+		if (hnode->dying)
+			continue;
+		nr_free += hnode->nr_free;
+		low += hnode->low;
+	}
+	/* Below the low watermark eviction begins by itself. */
+	leave = nr_free < low + nr_pages;
+	if (leave)
+		block->heat.left = true;
+	spin_unlock(&gm_page_lock);
+	return leave;
+}
+
+/* The device uses a block over the bus. True: it is to be brought. */
+bool gm_hnode_reported(struct gm_block *block)
+{
+	bool bring;
+
+	spin_lock(&gm_page_lock);
+	bring = gm_heat_reported(&block->heat, ktime_get_ns());
+	spin_unlock(&gm_page_lock);
+	return bring;
+}
+
 /* Pages that can be in use without eviction making room in the background. */
 unsigned long gm_hnode_nr_usable(struct gm_dev *dev)
 {
@@ -387,6 +429,7 @@ static bool gm_hnode_take_victim(struct gm_hnode *hnode, unsigned long *pfn,
 		return false;
 	list_move_tail(&chunk->link, &hnode->active);
 	if (chunk->block) {
+		gm_heat_evicted(&chunk->block->heat, ktime_get_ns());
 		*ctx = chunk->block->ctx;
 		refcount_inc(&(*ctx)->as->ref);
 	}

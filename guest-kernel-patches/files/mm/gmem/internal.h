@@ -140,6 +140,20 @@ struct gm_thrash {
 };
 
 /**
+ * struct gm_heat - does a block that was left in system memory deserve better
+ * @left: There was no room for it.
+ * @patience: log2 of how often its use must be reported until it is brought.
+ * @reports: How often it was.
+ * @brought: When it was brought last, in ns; 0: it was not, or has left since.
+ */
+struct gm_heat {
+	bool left;
+	u8 patience;
+	unsigned int reports;
+	u64 brought;
+};
+
+/**
  * struct gm_remote - system memory the device maps
  * @dma: What dma_map_page() gave.
  * @page: The page; no reference, the notifier comes before it goes.
@@ -172,6 +186,7 @@ struct gm_replica {
  * @chunk: The chunk whose pages this block prefers; under gm_page_lock.
  * @ctx: The context.
  * @thrash: By granule.
+ * @heat: Under gm_page_lock.
  *
  * Protected by gm_as.map_lock except where noted. Goes away only with map_lock
  * and, for writing, use_lock of the address space held.
@@ -187,6 +202,7 @@ struct gm_block {
 	struct gm_chunk *chunk;
 	struct gm_context *ctx;
 	struct gm_thrash thrash[GM_BLOCK_GRANULES];
+	struct gm_heat heat;
 };
 
 /**
@@ -284,6 +300,9 @@ void gm_page_put_back(struct page *page);
 unsigned int gm_hnode_alloc(struct gm_dev *dev, struct gm_block *block,
 			    const unsigned long *want, struct page **pages);
 unsigned long gm_hnode_nr_free(struct gm_dev *dev);
+bool gm_hnode_leaves(struct gm_dev *dev, struct gm_block *block,
+		     unsigned int nr_pages);
+bool gm_hnode_reported(struct gm_block *block);
 void gm_hnode_touch(struct page *page);
 void gm_hnode_forget_block(struct gm_block *block);
 struct gm_hnode *gm_hnode_victim(struct gm_dev *dev, unsigned long *pfn,
@@ -323,12 +342,16 @@ void gm_thrash_stop(struct gm_thrash *thrash);
 void gm_thrash_forget(struct gm_thrash *thrash);
 bool gm_thrash_left(struct gm_thrash *thrash, u64 now);
 bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now);
+bool gm_heat_reported(struct gm_heat *heat, u64 now);
+void gm_heat_evicted(struct gm_heat *heat, u64 now);
 
 /* copy.c */
 int gm_copy_to_device(struct gm_dev *dev, struct gm_migration *m,
 		      unsigned int nr_pages);
 int gm_copy_to_host(struct gm_dev *dev, struct gm_migration *m,
 		    unsigned int nr_pages);
+int gm_copy_between(struct gm_dev *from, struct gm_dev *to,
+		    struct gm_migration *m, unsigned int nr_pages);
 
 /* peer.c */
 bool gm_peer_is_at(struct gm_context *ctx, struct page *page, unsigned long va);
@@ -369,15 +392,40 @@ unsigned int gm_replicas_evict(struct gm_hnode *hnode, unsigned long pfn,
 int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 			 struct gm_block *block, unsigned long start,
 			 unsigned long end, bool pin, unsigned int *moved);
+int gm_migrate_from(struct gm_context *ctx, struct gm_dev *from,
+		    struct vm_area_struct *vma, struct gm_block *block,
+		    unsigned long start, unsigned long end, bool pin,
+		    unsigned int *moved);
 void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			 struct vm_area_struct *vma, unsigned long start);
+
+/**
+ * enum gm_bring - why memory is brought to a device before it asks
+ *
+ * @GM_BRING_ADVISED: The process has said so.
+ * @GM_BRING_HOT: It has, and even if the memory bounced lately.
+ * @GM_BRING_SYSTEM: As @GM_BRING_HOT, but what another device has stays there.
+ * @GM_BRING_ACCESSED: The device uses it over the bus.
+ */
+enum gm_bring {
+	GM_BRING_ADVISED,
+	GM_BRING_HOT,
+	GM_BRING_SYSTEM,
+	GM_BRING_ACCESSED,
+};
+
+/* between.c */
+void gm_migrate_between(struct gm_context *ctx, struct vm_area_struct *vma,
+			struct gm_block *block, unsigned long start,
+			unsigned long end, unsigned long addr, bool pin,
+			unsigned int *moved);
 
 /* fault.c */
 int gm_check_vma(struct vm_area_struct *vma, unsigned int access);
 bool gm_vma_can_migrate(struct vm_area_struct *vma);
 bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
-		       unsigned long *addr, unsigned long end, bool hot,
-		       unsigned int *moved);
+		       unsigned long *addr, unsigned long end,
+		       enum gm_bring why, unsigned int *moved);
 
 /* host_fault.c */
 vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf);
@@ -413,6 +461,8 @@ int gm_map_present(struct gm_context *ctx, struct vm_area_struct *vma,
 
 int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
 		void *owner);
+void gm_populate(struct gm_context *ctx, struct vm_area_struct *vma,
+		 unsigned long start, unsigned long end);
 
 /* share.c */
 int gm_share_attach(struct gm_context *ctx);
@@ -441,7 +491,7 @@ void gm_range_forget(struct gm_as *as, unsigned long start, unsigned long end);
 /* prefetch.c */
 int gm_prefetch_init(void);
 int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
-		bool hot);
+		enum gm_bring why);
 
 /* as.c */
 struct gm_as *gm_as_find(struct mm_struct *mm, unsigned long addr,

@@ -389,6 +389,49 @@ int gm_fault_in(struct gm_context *ctx, unsigned long addr, bool write,
 	return err ? gm_hmm_ret(err) : GM_RET_SUCCESS;
 }
 
+/**
+ * gm_populate - have memory where a process has none yet
+ * @ctx: The context.
+ * @vma: The VMA, an anonymous one; mmap_lock held.
+ * @start: First address, within the VMA and a block.
+ * @end: One past the last.
+ *
+ * As much as there is memory for; what is there stays as it is.
+ */
+void gm_populate(struct gm_context *ctx, struct vm_area_struct *vma,
+		 unsigned long start, unsigned long end)
+{
+	unsigned int i, tries, nr = (end - start) >> PAGE_SHIFT;
+	unsigned long need = HMM_PFN_REQ_FAULT;
+	struct hmm_range range = {
+		.notifier = &ctx->as->notifier,
+		.start = start,
+		.end = end,
+		.pfn_flags_mask = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+		.dev_private_owner = gm_context_owner(ctx),
+	};
+
+	/* The page of zeroes would only have to be replaced. */
+	if (vma->vm_flags & VM_WRITE)
+		need |= HMM_PFN_REQ_WRITE;
+	range.hmm_pfns = kcalloc(nr, sizeof(*range.hmm_pfns), GFP_KERNEL);
+	if (!range.hmm_pfns)
+		return;
+	range.notifier_seq = mmu_interval_read_begin(range.notifier);
+	if (!hmm_range_fault(&range)) {
+		for (i = 0; i < nr; i++)
+			range.hmm_pfns[i] = range.hmm_pfns[i] & HMM_PFN_VALID ?
+					    0 : need;
+		for (tries = 0; tries < GM_FAULT_IN_STEPS; tries++) {
+			range.notifier_seq =
+				mmu_interval_read_begin(range.notifier);
+			if (hmm_range_fault(&range) != -EBUSY)
+				break;
+		}
+	}
+	kfree(range.hmm_pfns);
+}
+
 /* Is this memory of the device that the context can map at this address? */
 static bool gm_page_is_usable(struct gm_context *ctx, struct page *page,
 			      unsigned long va)

@@ -26,13 +26,14 @@ static void gm_release_dst(struct gm_migration *m, unsigned int i)
 }
 
 /*
- * As gm_migrate_to_device(). @stale: Out, by page of the block: nothing can come
+ * As gm_migrate_to_device(). @from: Whose memory is moved; NULL: system memory.
+ * @stale: Out, by page of the block: nothing can come
  * there because a peer holds something of another address.
  */
-static int gm_migrate_once(struct gm_context *ctx, struct vm_area_struct *vma,
-			   struct gm_block *block, unsigned long start,
-			   unsigned long end, bool pin, unsigned int *moved,
-			   unsigned long *stale)
+static int gm_migrate_once(struct gm_context *ctx, struct gm_dev *from,
+			   struct vm_area_struct *vma, struct gm_block *block,
+			   unsigned long start, unsigned long end, bool pin,
+			   unsigned int *moved, unsigned long *stale)
 {
 	unsigned int offset = gm_block_index(start);
 	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
@@ -44,8 +45,9 @@ static int gm_migrate_once(struct gm_context *ctx, struct vm_area_struct *vma,
 		.vma = vma,
 		.start = start,
 		.end = end,
-		.pgmap_owner = dev,
-		.flags = MIGRATE_VMA_SELECT_SYSTEM,
+		.pgmap_owner = from ?: dev,
+		.flags = from ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
+				MIGRATE_VMA_SELECT_SYSTEM,
 	};
 	int ret;
 
@@ -89,6 +91,8 @@ static int gm_migrate_once(struct gm_context *ctx, struct vm_area_struct *vma,
 
 	if (!ret && gm_dev_is_peer(dev))
 		ret = gm_peer_copy_in(ctx, m, start, nr);
+	else if (!ret && from)
+		ret = gm_copy_between(from, dev, m, nr);
 	else if (!ret)
 		ret = gm_copy_to_device(dev, m, nr);
 	if (ret)
@@ -112,11 +116,37 @@ static int gm_migrate_once(struct gm_context *ctx, struct vm_area_struct *vma,
 	gm_count(ctx, pages_to_device, copied);
 	gm_count(ctx, bytes_to_device, copied * PAGE_SIZE);
 	gm_count(ctx, pages_zeroed, zeroed);
+	if (from)
+		gm_count(ctx, pages_from_devices, copied);
 	*moved += copied + zeroed;
 	trace_gmem_to_device(dev->id, start, nr, copied + zeroed);
 out:
 	gm_migration_free(m);
 	return ret;
+}
+
+/**
+ * gm_migrate_from - bring what another device has of a range
+ * @ctx: The context; use_lock of its address space held for reading.
+ * @from: The other device, no peer; gm_hnode.use of its memory held for reading.
+ * @vma: The VMA; mmap_lock held.
+ * @block: The block the range lies in.
+ * @start: First address, page aligned.
+ * @end: One past the last, within the VMA and the block.
+ * @pin: Not to be evicted.
+ * @moved: Counts the pages that were migrated.
+ *
+ * Return: as gm_migrate_to_device().
+ */
+int gm_migrate_from(struct gm_context *ctx, struct gm_dev *from,
+		    struct vm_area_struct *vma, struct gm_block *block,
+		    unsigned long start, unsigned long end, bool pin,
+		    unsigned int *moved)
+{
+	DECLARE_BITMAP(stale, GM_BLOCK_PAGES);
+
+	return gm_migrate_once(ctx, from, vma, block, start, end, pin, moved,
+			       stale);
 }
 
 /**
@@ -127,7 +157,7 @@ out:
  * @start: First address, page aligned.
  * @end: One past the last, within the VMA and the block.
  * @pin: Not to be evicted.
- * @moved: Out: how many pages were migrated.
+ * @moved: Counts the pages that were migrated.
  *
  * Best effort: pages that are pinned, locked, of another kind or already there
  * stay where they are, and the caller finds out when it maps the range.
@@ -144,18 +174,17 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 	unsigned int tries;
 	int ret;
 
-	*moved = 0;
 	if (!gm_dev_is_peer(dev))
-		return gm_migrate_once(ctx, vma, block, start, end, pin, moved,
-				       stale);
+		return gm_migrate_once(ctx, NULL, vma, block, start, end, pin,
+				       moved, stale);
 
 	ret = GM_RET_SUCCESS;
 	for (tries = 0; tries < GM_PEER_MIGRATIONS && !ret; tries++) {
 		ret = gm_peer_prepare(ctx, vma, start, end);
 		if (ret)
 			break;
-		ret = gm_migrate_once(ctx, vma, block, start, end, pin, moved,
-				      stale);
+		ret = gm_migrate_once(ctx, NULL, vma, block, start, end, pin,
+				      moved, stale);
 		if (!bitmap_empty(stale, GM_BLOCK_PAGES)) {
 			gm_peer_clear(ctx, start & GM_BLOCK_MASK, stale);
 			ret = GM_RET_SUCCESS;
@@ -167,6 +196,29 @@ int gm_migrate_to_device(struct gm_context *ctx, struct vm_area_struct *vma,
 		}
 	}
 	return ret;
+}
+
+static bool gm_goes_home(const struct gm_migration *m, unsigned int i)
+{
+	return (m->src[i] & MIGRATE_PFN_MIGRATE) &&
+	       (m->src[i] & MIGRATE_PFN_VALID);
+}
+
+/* Many pages at once, which costs less, where the VMA has nothing to say. */
+static unsigned int gm_alloc_bulk(struct gm_migration *m, unsigned int nr_pages,
+				  struct vm_area_struct *vma)
+{
+	unsigned int i, nr = 0;
+
+	if (vma && vma_policy(vma))
+		return 0;
+	for (i = 0; i < nr_pages; i++)
+		nr += gm_goes_home(m, i);
+	memset(m->pages, 0, nr * sizeof(*m->pages));
+	if (IS_ENABLED(CONFIG_NUMA))
+		return alloc_pages_bulk_array_mempolicy(GFP_HIGHUSER_MOVABLE,
+							nr, m->pages);
+	return alloc_pages_bulk_array(GFP_HIGHUSER_MOVABLE, nr, m->pages);
 }
 
 /**
@@ -200,29 +252,6 @@ void gm_alloc_host_pages(struct gm_migration *m, unsigned int nr_pages,
 			continue;
 		folio_lock(folio);
 		/*
-static bool gm_goes_home(const struct gm_migration *m, unsigned int i)
-{
-	return (m->src[i] & MIGRATE_PFN_MIGRATE) &&
-	       (m->src[i] & MIGRATE_PFN_VALID);
-}
-
-/* Many pages at once, which costs less, where the VMA has nothing to say. */
-static unsigned int gm_alloc_bulk(struct gm_migration *m, unsigned int nr_pages,
-				  struct vm_area_struct *vma)
-{
-	unsigned int i, nr = 0;
-
-	if (vma && vma_policy(vma))
-		return 0;
-	for (i = 0; i < nr_pages; i++)
-		nr += gm_goes_home(m, i);
-	memset(m->pages, 0, nr * sizeof(*m->pages));
-	if (IS_ENABLED(CONFIG_NUMA))
-		return alloc_pages_bulk_array_mempolicy(GFP_HIGHUSER_MOVABLE,
-							nr, m->pages);
-	return alloc_pages_bulk_array(GFP_HIGHUSER_MOVABLE, nr, m->pages);
-}
-
 		 * The device does not tell whether it wrote: nothing may take
 		 * the page for clean, not even after MADV_FREE.
 		 */

@@ -23,6 +23,10 @@
 /* How long it is left alone then. */
 #define GM_THRASH_REMOTE	HZ
 
+/* What was brought and had to go within this time came too early. */
+#define GM_HEAT_STAY		NSEC_PER_SEC
+#define GM_HEAT_PATIENCE	6
+
 static unsigned int weight(const unsigned long *map, struct gm_window w)
 {
 	unsigned int bit = w.first, n = 0;
@@ -170,3 +174,41 @@ bool gm_thrash_remote(const struct gm_thrash *thrash, unsigned long now)
 	return thrash->remote && time_before(now, thrash->remote_until);
 }
 EXPORT_SYMBOL_IF_KUNIT(gm_thrash_remote);
+
+/**
+ * gm_heat_reported - the device uses a block in system memory
+ * @heat: Its record.
+ * @now: In ns.
+ *
+ * Return: true if it is to be brought to the device now.
+ */
+bool gm_heat_reported(struct gm_heat *heat, u64 now)
+{
+	if (!heat->left || ++heat->reports < 1U << heat->patience)
+		return false;
+	heat->left = false;
+	heat->reports = 0;
+	heat->brought = now;
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(gm_heat_reported);
+
+/**
+ * gm_heat_evicted - a block had to make room
+ * @heat: Its record.
+ * @now: In ns.
+ *
+ * When more is in use than there is memory, each block that is brought drives
+ * another one out. So it takes twice as much to bring it the next time.
+ */
+void gm_heat_evicted(struct gm_heat *heat, u64 now)
+{
+	if (!heat->brought)
+		return;
+	if (now - heat->brought > GM_HEAT_STAY)
+		heat->patience = 0;
+	else if (heat->patience < GM_HEAT_PATIENCE)
+		heat->patience++;
+	heat->brought = 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(gm_heat_evicted);

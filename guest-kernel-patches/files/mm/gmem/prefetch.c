@@ -16,7 +16,7 @@ static struct workqueue_struct *gm_prefetch_wq;
  * struct gm_prefetch - a range on its way
  * @as: The address space, with a reference.
  * @dev_id: The device's id; it may be gone by the time.
- * @hot: The range is to be kept even if it bounced.
+ * @why: Why it is brought.
  * @next: First address that no worker has taken.
  * @end: One past the last.
  * @budget: Pages still to move; more than the device has would evict what came
@@ -27,7 +27,7 @@ static struct workqueue_struct *gm_prefetch_wq;
 struct gm_prefetch {
 	struct gm_as *as;
 	int dev_id;
-	bool hot;
+	enum gm_bring why;
 	atomic_long_t next;
 	unsigned long end;
 	atomic_long_t budget;
@@ -88,7 +88,7 @@ static bool gm_prefetch_block(struct gm_prefetch *p, unsigned long start,
 			continue;
 		go_on = true;
 		while (start < end) {
-			if (!gm_prefetch_piece(ctx, mm, &start, end, p->hot,
+			if (!gm_prefetch_piece(ctx, mm, &start, end, p->why,
 					       &moved))
 				break;
 			unused -= moved;
@@ -122,12 +122,12 @@ static void gm_prefetch_fn(struct work_struct *work)
  * @ctx: The device's context; use_lock of its address space held for reading.
  * @start: First address, page aligned.
  * @end: One past the last.
- * @hot: Even what bounced lately.
+ * @why: Why it is brought.
  *
  * Return: GM_RET_SUCCESS if it has begun, or GM_RET_NOMEM.
  */
 int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
-		bool hot)
+		enum gm_bring why)
 {
 	unsigned long blocks = (end - (start & GM_BLOCK_MASK) +
 				GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
@@ -140,7 +140,7 @@ int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
 	refcount_inc(&ctx->as->ref);
 	p->as = ctx->as;
 	p->dev_id = ctx->dev->id;
-	p->hot = hot;
+	p->why = why;
 	p->end = end;
 	atomic_long_set(&p->next, start);
 	atomic_long_set(&p->budget, gm_hnode_nr_usable(ctx->dev));
@@ -160,7 +160,7 @@ int gm_prefetch(struct gm_context *ctx, unsigned long start, unsigned long end,
  * @start: First address, page aligned.
  * @end: One past the last.
  *
- * What can come comes, even what bounced lately, and is mapped.
+ * What can come from system memory comes, even what bounced lately, and is mapped.
  *
  * Context: May sleep; mmap_lock must not be held.
  * Return: GM_RET_SUCCESS, or GM_RET_KILLED if the process is gone.
@@ -179,7 +179,8 @@ int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
 	for (; start < end && !as->dead; start = max(start, next)) {
 		next = min((start & GM_BLOCK_MASK) + GM_BLOCK_SIZE, end);
 		while (start < next &&
-		       gm_prefetch_piece(ctx, mm, &start, next, true, &moved))
+		       gm_prefetch_piece(ctx, mm, &start, next, GM_BRING_SYSTEM,
+					 &moved))
 			;
 		cond_resched();
 	}
@@ -188,6 +189,43 @@ int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
 	return GM_RET_SUCCESS;
 }
 EXPORT_SYMBOL_GPL(gm_context_prefetch);
+
+/**
+ * gm_context_accessed - the device uses memory over the bus, often
+ * @ctx: The context; not detached meanwhile.
+ * @addr: First address.
+ * @size: How many bytes are used, or some of them.
+ *
+ * For devices with gm_dev.counts_accesses. What was left in system memory for
+ * want of room is brought to the device, and what came earliest goes home for
+ * it: in the background, and not at once if it had to go soon the last time.
+ *
+ * Context: May sleep; mmap_lock must not be held.
+ */
+void gm_context_accessed(struct gm_context *ctx, unsigned long addr,
+			 unsigned long size)
+{
+	struct gm_as *as = ctx->as;
+	struct gm_block *block;
+	unsigned long index;
+
+	if (!size || addr + size - 1 < addr || !gm_context_migrates(ctx))
+		return;
+	down_read(&as->use_lock);
+	if (!as->dead && gm_dev_has_memory(ctx->dev)) {
+		xa_for_each_range(&ctx->blocks, index, block,
+				  addr >> GM_BLOCK_SHIFT,
+				  (addr + size - 1) >> GM_BLOCK_SHIFT) {
+			unsigned long start = index << GM_BLOCK_SHIFT;
+
+			if (gm_hnode_reported(block))
+				gm_prefetch(ctx, start, start + GM_BLOCK_SIZE,
+					    GM_BRING_ACCESSED);
+		}
+	}
+	up_read(&as->use_lock);
+}
+EXPORT_SYMBOL_GPL(gm_context_accessed);
 
 int __init gm_prefetch_init(void)
 {

@@ -64,6 +64,9 @@ struct test_device {
 	void *memory;
 	struct test_pages *pages;	/* of a peer */
 	struct miscdevice misc;
+	bool visible;			/* to other devices */
+	atomic_t bus_maps;		/* how often they have used that */
+	atomic_t bus_mapped;		/* and do now */
 };
 
 static const struct {
@@ -270,7 +273,12 @@ static void *test_addr(struct gm_dev *dev, u64 addr, bool local)
 {
 	struct test_device *td = dev->dev_data;
 
-	return local ? td->memory + addr : phys_to_virt(addr);
+	if (local)
+		return td->memory + addr;
+	/* See test_mem_map(). */
+	if (is_vmalloc_addr((void *)(uintptr_t)addr))
+		return (void *)(uintptr_t)addr;
+	return phys_to_virt(addr);
 }
 
 static int test_copy(struct gm_dev *dev, const struct gm_copy *list,
@@ -298,6 +306,28 @@ static int test_copy_wait(struct gm_dev *dev, u64 cookie)
 	return cookie & 1 ? GM_RET_IO : GM_RET_SUCCESS;
 }
 
+/* Software has no bus: the kernel's address does as well. */
+static int test_mem_map(struct gm_dev *dev, u64 addr, unsigned long size,
+			struct gm_dev *to, dma_addr_t *dma)
+{
+	struct test_device *td = dev->dev_data;
+
+	if (!READ_ONCE(td->visible) || to->mmu->copy != test_copy)
+		return GM_RET_INCOMPATIBLE;
+	atomic_inc(&td->bus_maps);
+	atomic_inc(&td->bus_mapped);
+	*dma = (uintptr_t)test_addr(dev, addr, true);
+	return GM_RET_SUCCESS;
+}
+
+static void test_mem_unmap(struct gm_dev *dev, dma_addr_t dma,
+			   unsigned long size, struct gm_dev *to)
+{
+	struct test_device *td = dev->dev_data;
+
+	atomic_dec(&td->bus_mapped);
+}
+
 static struct gm_mmu test_mmu = {
 	.pmap_create = test_pmap_create,
 	.pmap_destroy = test_pmap_destroy,
@@ -311,6 +341,8 @@ static struct gm_mmu test_mmu = {
 	.mmu_cookie = TEST_GMEM_COOKIE_OWN,
 	.copy = test_copy,
 	.copy_wait = test_copy_wait,
+	.mem_map = test_mem_map,
+	.mem_unmap = test_mem_unmap,
 	.tlb_invl_atomic = true,
 	.page_sizes = BIT(PAGE_SHIFT) | BIT(BLOCK_SHIFT),
 };
@@ -1048,6 +1080,19 @@ static int test_reattach(struct test_file *file,
 	return gm_ret_to_errno(ret);
 }
 
+static int test_accessed(struct test_file *file, void __user *p)
+{
+	struct test_gmem_op op;
+
+	if (copy_from_user(&op, p, sizeof(op)))
+		return -EFAULT;
+	mutex_lock(&file->lock);
+	if (file->ctx)
+		gm_context_accessed(file->ctx, op.addr, op.size);
+	mutex_unlock(&file->lock);
+	return 0;
+}
+
 static struct test_peer *test_peer_of(struct test_file *file)
 {
 	struct test_pmap *pmap = file->ctx ? file->ctx->pmap : NULL;
@@ -1067,7 +1112,7 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	struct test_gmem_peer peer = {};
 	struct test_gmem_lend lend;
 	struct gm_mapping mapping;
-	u64 cookie;
+	u64 cookie, count;
 
 	BUILD_BUG_ON(sizeof(struct gm_stats) > sizeof(stats));
 	switch (cmd) {
@@ -1098,6 +1143,8 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		info.hnid = first_node(file->dev->gm->registered_hnodes);
 		info.nr_free = test_read_nr_free(file->dev);
 		info.stale = atomic_read(&stale);
+		info.bus_maps = atomic_read(&file->dev->bus_maps);
+		info.bus_mapped = atomic_read(&file->dev->bus_mapped);
 		return copy_to_user(p, &info, sizeof(info)) ? -EFAULT : 0;
 	case TEST_GMEM_FAIL:
 		if (copy_from_user(&fail, p, sizeof(fail)))
@@ -1124,6 +1171,18 @@ static long test_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 			return -EFAULT;
 		file->dev->mmu.mmu_cookie = cookie;
 		return 0;
+	case TEST_GMEM_COUNT:
+		if (copy_from_user(&count, p, sizeof(count)))
+			return -EFAULT;
+		WRITE_ONCE(file->dev->gm->counts_accesses, count);
+		return 0;
+	case TEST_GMEM_VISIBLE:
+		if (copy_from_user(&count, p, sizeof(count)))
+			return -EFAULT;
+		WRITE_ONCE(file->dev->visible, count);
+		return 0;
+	case TEST_GMEM_ACCESSED:
+		return test_accessed(file, p);
 	case TEST_GMEM_PEER:
 		if (!test_peer_of(file))
 			return -ENODEV;

@@ -83,12 +83,16 @@ struct test_gmem_lend {
  * @stale: Accesses that a TLB entry allowed and the page table did not. Between
  *	a release and the flush there may be some; the tests that check it have
  *	nothing going on.
+ * @bus_maps: Runs of its memory that other devices were let read.
+ * @bus_mapped: Those that they still are.
  */
 struct test_gmem_info {
 	__u64 size;
 	__u64 nr_free;
 	__u32 hnid;
 	__u32 stale;
+	__u32 bus_maps;
+	__u32 bus_mapped;
 };
 
 /**
@@ -142,6 +146,14 @@ struct test_gmem_stats {
 #define TEST_GMEM_BORROW	_IOW('G', 0x0b, struct test_gmem_lend)
 /* Have another format of page tables. */
 #define TEST_GMEM_COOKIE	_IOW('G', 0x0c, __u64)
+
+/* Say that it counts accesses, gm_dev.counts_accesses, or does not any longer. */
+#define TEST_GMEM_COUNT		_IOW('G', 0x0f, __u64)
+/* gm_context_accessed(), of @addr and @size. */
+#define TEST_GMEM_ACCESSED	_IOW('G', 0x10, struct test_gmem_op)
+
+/* Other devices see its memory, or do not. */
+#define TEST_GMEM_VISIBLE	_IOW('G', 0x11, __u64)
 
 /* Ask the peer. */
 #define TEST_GMEM_PEER		_IOR('G', 0x0d, struct test_gmem_peer)

@@ -56,6 +56,9 @@ enum {
 	STAT_PREFETCHED = 18,
 	STAT_REPLICATED = 19,
 	STAT_DUPLICATED = 20,
+	STAT_LEFT = 21,
+	STAT_PROMOTED = 22,
+	STAT_FROM_DEVICES = 23,
 };
 
 #ifndef __NR_hmadvise
@@ -167,6 +170,19 @@ static inline int set_mode(int fd, unsigned int mode)
 	struct test_gmem_range range = { .end = 0x7ffffffff000, .mode = mode };
 
 	return ioctl(fd, TEST_GMEM_RANGE, &range) ? -errno : 0;
+}
+
+/* The device tells of what it uses over the bus, or does not. */
+static inline int set_counting(int fd, uint64_t on)
+{
+	return ioctl(fd, TEST_GMEM_COUNT, &on) ? -errno : 0;
+}
+
+static inline int dev_accessed(int fd, const void *addr, size_t size)
+{
+	struct test_gmem_op op = { .addr = (uintptr_t)addr, .size = size };
+
+	return ioctl(fd, TEST_GMEM_ACCESSED, &op) ? -errno : 0;
 }
 
 static inline void *anon(size_t size)

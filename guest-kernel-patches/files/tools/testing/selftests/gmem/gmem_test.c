@@ -350,6 +350,138 @@ TEST_F_TIMEOUT(gmem, oversubscription, 300)
 	EXPECT_EQ(self->free, nr_free(self->fd));
 }
 
+/*
+ * Fill the device's memory with something else, until there is no room for one
+ * granule: in whole blocks first, then in granules that no window joins.
+ */
+static char *fill_device(int fd, uint64_t *buf, size_t *size)
+{
+	const size_t rest = 6 * MIB;
+	struct test_gmem_info info;
+	size_t i;
+	char *p;
+
+	if (ioctl(fd, TEST_GMEM_INFO, &info))
+		return NULL;
+	*size = info.size * PAGE + rest;
+	p = anon_block(*size);
+	for (i = 0; p && i < *size - rest; i += 2 * MIB) {
+		fill(buf, 2 * MIB, i);
+		if (dev_write(fd, p + i, buf, 2 * MIB))
+			return NULL;
+	}
+	for (; p && i < *size; i += MIB / 4) {
+		p[i] = 1;
+		if (dev_fault(fd, p + i, ACCESS_READ, HINT_NONE))
+			return NULL;
+	}
+	return p;
+}
+
+/* What is only passed through must not drive out what is there. */
+TEST_F_TIMEOUT(gmem, a_stream_is_left_when_there_is_no_room, 300)
+{
+	uint64_t evicted, left, remote, faults;
+	const size_t size = 16 * MIB;
+	size_t full_size, i;
+	char *p, *full;
+
+	p = anon_block(size);
+	ASSERT_NE(NULL, p);
+	fill((uint64_t *)p, size / 2, 7);
+	ASSERT_EQ(0, set_counting(self->fd, 1));
+	full = fill_device(self->fd, self->buf, &full_size);
+	ASSERT_NE(NULL, full);
+	evicted = stat_of(self->fd, STAT_EVICTED);
+	left = stat_of(self->fd, STAT_LEFT);
+	remote = stat_of(self->fd, STAT_REMOTE);
+	faults = stat_of(self->fd, STAT_FAULTS);
+
+	/* Half of it has been touched by the CPU, half by nobody. */
+	for (i = 0; i < size; i += 2 * MIB) {
+		if (i < size / 2) {
+			ASSERT_EQ(0, dev_read(self->fd, p + i, self->buf, 2 * MIB));
+			ASSERT_EQ(0, memcmp(p + i, self->buf, 2 * MIB));
+		}
+		fill(self->buf, 2 * MIB, i);
+		ASSERT_EQ(0, dev_write(self->fd, p + i, self->buf, 2 * MIB));
+	}
+	EXPECT_EQ(evicted, stat_of(self->fd, STAT_EVICTED));
+	EXPECT_GE(stat_of(self->fd, STAT_LEFT), left + size / 2 / MIB);
+	EXPECT_GE(stat_of(self->fd, STAT_REMOTE), remote + size / PAGE);
+	/* A few for each block, not one for each page. */
+	EXPECT_LT(stat_of(self->fd, STAT_FAULTS) - faults, size / PAGE / 8);
+	for (i = 0; i < size; i += 2 * MIB)
+		ASSERT_TRUE(check((uint64_t *)(p + i), 2 * MIB, i));
+
+	ASSERT_EQ(0, set_counting(self->fd, 0));
+	munmap(p, size);
+	munmap(full, full_size);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F_TIMEOUT(gmem, what_is_used_a_lot_is_brought, 300)
+{
+	size_t full_size;
+	char *p, *full;
+
+	p = anon_block(2 * MIB);
+	ASSERT_NE(NULL, p);
+	fill((uint64_t *)p, 2 * MIB, 7);
+	ASSERT_EQ(0, set_counting(self->fd, 1));
+	full = fill_device(self->fd, self->buf, &full_size);
+	ASSERT_NE(NULL, full);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	ASSERT_EQ(PAGE_CPU, where(self->fd, p));
+
+	ASSERT_EQ(0, dev_accessed(self->fd, p + MIB, 1));
+	EXPECT_TRUE(comes_to_be(self->fd, p, 2 * MIB, PAGE_DEVICE));
+	EXPECT_EQ(2 * MIB / PAGE, stat_of(self->fd, STAT_PROMOTED));
+	EXPECT_GT(stat_of(self->fd, STAT_EVICTED), 0);
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 7));
+
+	/* Nobody has left these: what makes no sense does no harm. */
+	EXPECT_EQ(0, dev_accessed(self->fd, p, 2 * MIB));
+	EXPECT_EQ(0, dev_accessed(self->fd, p, 0));
+	EXPECT_EQ(0, dev_accessed(self->fd, (void *)-PAGE, 2 * PAGE));
+	EXPECT_EQ(0, dev_accessed(self->fd, NULL, ~0UL));
+
+	ASSERT_EQ(0, set_counting(self->fd, 0));
+	munmap(p, 2 * MIB);
+	munmap(full, full_size);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+TEST_F_TIMEOUT(gmem, advice_holds_when_there_is_no_room, 300)
+{
+	const int hnid = hnid_of(self->fd);
+	size_t full_size;
+	char *p, *full;
+
+	p = anon_block(4 * MIB);
+	ASSERT_NE(NULL, p);
+	memset(p, 1, 4 * MIB);
+	ASSERT_EQ(0, set_counting(self->fd, 1));
+	full = fill_device(self->fd, self->buf, &full_size);
+	ASSERT_NE(NULL, full);
+	/* The best place is known, so room is made. */
+	ASSERT_EQ(0, hmadvise(hnid, p, 2 * MIB, HMADV_PREFERRED));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, PAGE));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	/* This is to be used where it is, however often. */
+	ASSERT_EQ(0, dev_read(self->fd, p + 2 * MIB, self->buf, 2 * MIB));
+	ASSERT_EQ(0, hmadvise(hnid, p + 2 * MIB, 2 * MIB, HMADV_MAP_REMOTE));
+	ASSERT_EQ(0, dev_accessed(self->fd, p + 2 * MIB, 2 * MIB));
+	usleep(200000);
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p + 2 * MIB));
+
+	ASSERT_EQ(0, set_counting(self->fd, 0));
+	munmap(p, 4 * MIB);
+	munmap(full, full_size);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
 TEST_F(gmem, files_are_mapped_remotely)
 {
 	int fd = memfd_create("gmem", 0);
@@ -517,6 +649,119 @@ TEST_F(gmem, two_contexts_of_a_process)
 	ASSERT_EQ(0, dev_read(self->fd, p, &w, 8));
 	EXPECT_EQ(92, w);
 	EXPECT_EQ(92, p[0]);
+}
+
+/* Half of two blocks in the one device, a quarter in system memory; the other wants all. */
+static void from_device_to_device(struct __test_metadata *_metadata, int from,
+				  int to, uint64_t *buf, bool over_bus)
+{
+	const size_t size = 4 * MIB, there = 2 * MIB;
+	uint64_t home, maps, pages, visible = over_bus;
+	struct test_gmem_info info;
+	char *p = anon_block(size);
+	size_t i;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, ioctl(from, TEST_GMEM_VISIBLE, &visible));
+	ASSERT_EQ(0, ioctl(from, TEST_GMEM_INFO, &info));
+	maps = info.bus_maps;
+	fill((uint64_t *)p, there + MIB, 5);
+	ASSERT_EQ(0, dev_fault(from, p, ACCESS_WRITE, HINT_HOT));
+	for (i = 0; i < there; i += PAGE)
+		ASSERT_EQ(hnid_of(from), hnid_where(from, p + i));
+	home = stat_of(from, STAT_TO_HOST);
+	pages = stat_of(to, STAT_FROM_DEVICES);
+
+	ASSERT_EQ(0, dev_read(to, p, buf, 2 * MIB));
+	EXPECT_TRUE(check(buf, 2 * MIB, 5));
+	ASSERT_EQ(0, dev_read(to, p + there, buf, 2 * MIB));
+	for (i = 0; i < size; i += PAGE)
+		ASSERT_EQ(hnid_of(to), hnid_where(to, p + i));
+	/* None of it was the CPU's in between. */
+	EXPECT_EQ(home, stat_of(from, STAT_TO_HOST));
+	EXPECT_EQ(pages + there / PAGE, stat_of(to, STAT_FROM_DEVICES));
+	ASSERT_EQ(0, ioctl(from, TEST_GMEM_INFO, &info));
+	EXPECT_EQ(over_bus, info.bus_maps > maps);
+	EXPECT_EQ(0, info.bus_mapped);
+
+	/* The one that had it sees what the other writes. */
+	fill(buf, PAGE, 9);
+	ASSERT_EQ(0, dev_write(to, p + PAGE, buf, PAGE));
+	memset(buf, 0, PAGE);
+	ASSERT_EQ(0, dev_read(from, p + PAGE, buf, PAGE));
+	EXPECT_TRUE(check(buf, PAGE, 9));
+	fill((uint64_t *)(p + PAGE), PAGE, 0);
+	fill(buf, there + MIB, 5);
+	memcpy(p + PAGE, (char *)buf + PAGE, PAGE);
+	EXPECT_TRUE(check((uint64_t *)p, there + MIB, 5));
+	visible = 0;
+	ASSERT_EQ(0, ioctl(from, TEST_GMEM_VISIBLE, &visible));
+	munmap(p, size);
+}
+
+TEST_F(gmem, device_to_device)
+{
+	int other = open(DEVICE "1", O_RDWR);
+	uint64_t other_free;
+
+	ASSERT_GE(other, 0);
+	other_free = nr_free(other);
+	from_device_to_device(_metadata, self->fd, other, self->buf, false);
+	from_device_to_device(_metadata, other, self->fd, self->buf, true);
+	from_device_to_device(_metadata, self->fd, other, self->buf, true);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+	EXPECT_EQ(other_free, nr_free(other));
+	close(other);
+}
+
+TEST_F(gmem, device_to_device_that_cannot_copy)
+{
+	struct test_gmem_fail fail = { .copies = 1 };
+	int other = open(DEVICE "1", O_RDWR);
+	char *p = anon_block(2 * MIB);
+
+	ASSERT_GE(other, 0);
+	ASSERT_NE(NULL, p);
+	fill((uint64_t *)p, 2 * MIB, 5);
+	ASSERT_EQ(0, dev_fault(self->fd, p, ACCESS_WRITE, HINT_HOT));
+	ASSERT_EQ(0, ioctl(self->fd, TEST_GMEM_FAIL, &fail));
+	ASSERT_EQ(0, dev_read(other, p, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 5));
+	EXPECT_TRUE(check((uint64_t *)p, 2 * MIB, 5));
+	munmap(p, 2 * MIB);
+	close(other);
+	EXPECT_EQ(self->free, nr_free(self->fd));
+}
+
+/* Where the context that brought it is gone, and where both want it for long. */
+TEST_F(gmem, device_to_device_without_the_first_context)
+{
+	int other = open(DEVICE "1", O_RDWR), i;
+	char *p = anon_block(2 * MIB);
+	uint64_t n;
+
+	ASSERT_GE(other, 0);
+	ASSERT_NE(NULL, p);
+	fill((uint64_t *)p, 2 * MIB, 5);
+	ASSERT_EQ(0, dev_fault(other, p, ACCESS_WRITE, HINT_HOT));
+	ASSERT_EQ(0, ioctl(other, TEST_GMEM_REATTACH));
+	ASSERT_EQ(hnid_of(other), hnid_where(self->fd, p));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, 2 * MIB));
+	EXPECT_TRUE(check(self->buf, 2 * MIB, 5));
+	EXPECT_EQ(2 * MIB / PAGE, stat_of(self->fd, STAT_FROM_DEVICES));
+
+	for (i = 0; i < 200; i++) {
+		n = i;
+		ASSERT_EQ(0, dev_write(i & 1 ? other : self->fd, p, &n, 8));
+		n = 0;
+		ASSERT_EQ(0, dev_read(i & 1 ? self->fd : other, p, &n, 8));
+		ASSERT_EQ(i, n);
+	}
+	/* In the end each uses it where it is. */
+	EXPECT_EQ(PAGE_CPU, where(self->fd, p));
+	munmap(p, 2 * MIB);
+	close(other);
+	EXPECT_EQ(self->free, nr_free(self->fd));
 }
 
 TEST_F(gmem, context_goes_memory_stays)
