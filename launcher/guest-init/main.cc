@@ -11,8 +11,8 @@
 #include "protocol.h"
 #include "relay.h"
 #include "revive.h"
-#include "tracer.h"
 #include "text_file.h"
+#include "tracer.h"
 
 #include <cerrno>
 #include <csignal>
@@ -75,6 +75,8 @@ static unsigned long long uptime_ms()
 
 int main()
 {
+    const unsigned long long began_ms = uptime_ms();
+
     mount_kernel_filesystems();
     start_all_cpus();
 
@@ -85,6 +87,7 @@ int main()
         power_off();
     for (const std::string &module : config.modules)
         load_module(ports, module);
+    const unsigned long long modules_ms = uptime_ms();
     if (config.deferred) {
         send(ports, "ready");
         if (!receive_config(ports, config))
@@ -99,7 +102,7 @@ int main()
     Tracer tracer;
     if (config.trace)
         tracer.start(ports);
-    send(ports, "start %llu", uptime_ms());
+    send(ports, "start %llu %llu %llu", uptime_ms(), began_ms, modules_ms);
     const Outcome outcome = run_program(config, ports);
     tracer.finish();
     kill(-1, SIGKILL);

@@ -4,6 +4,8 @@
 #include "posix.h"
 #include "test_boot.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <future>
 #include <map>
@@ -20,6 +22,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kIdleSeconds = 8;
+/* An odd number has a median. */
+constexpr unsigned kBoots = 5;
 
 class Bench {
 public:
@@ -41,11 +45,14 @@ private:
     void mmu();
     void oversubscription();
     void scaling();
+    void boots();
+    void boots(const std::string &kind, std::vector<std::string> options, unsigned skip);
     void first_result();
     void idle();
     std::optional<double> idle_share(bool device);
     void print() const;
     void print_mmu() const;
+    void print_boots() const;
     void row(const std::string &what, const std::string &key, const char *unit,
              const std::string &beside = {}) const;
     std::string number(const std::string &key, const char *unit) const;
@@ -172,6 +179,55 @@ void Bench::harts()
         failed("hart-bench", run.error + run.output);
     else
         harts_ = answer["hart_bench"];
+}
+
+/* The times that gmemu run reports to a program's first line, the median of some runs. */
+void Bench::boots(const std::string &kind, std::vector<std::string> options, unsigned skip)
+{
+    const TempDir temp;
+    const fs::path file = temp.path() / "json";
+    std::map<std::string, std::vector<double>> seconds;
+
+    options.insert(options.end(), {"--json", file.string()});
+    for (unsigned round = 0; round < kBoots + skip; round++) {
+        const Boot boot = boot_guest(test_options_, {.options = options,
+                                                     .program = {"echo", "the first line"},
+                                                     .timeout_s = 60,
+                                                     .input = {},
+                                                     .cwd = "/"});
+        const auto report = nlohmann::json::parse(try_read_file(file), nullptr, false);
+        double sum = 0;
+
+        if (boot.code || report.is_discarded() || !report["steps"].contains("program")) {
+            failed(kind, boot.err);
+            return;
+        }
+        if (round < skip)
+            continue;
+        for (const auto &[step, value] : report["steps"].items()) {
+            seconds["_" + step].push_back(value);
+            sum += value.get<double>();
+        }
+        seconds[""].push_back(sum);
+    }
+    for (auto &[step, values] : seconds) {
+        std::sort(values.begin(), values.end());
+        values_[kind + step + "_s"] = values[values.size() / 2];
+    }
+    values_[kind + "_least_s"] = seconds[""].front();
+}
+
+void Bench::boots()
+{
+    const TempDir store;
+
+    progress("from the command to a program's first line");
+    boots("boot", {}, 0);
+    progress("the same from a saved guest");
+    setenv("GMEMU_SNAPSHOTS", store.path().c_str(), 1);
+    /* The first one saves it. */
+    boots("snapshot", {"--snapshot"}, 1);
+    unsetenv("GMEMU_SNAPSHOTS");
 }
 
 void Bench::first_result()
@@ -329,6 +385,28 @@ void Bench::print_mmu() const
                     number("driver_1_context_us", "us")));
 }
 
+void Bench::print_boots() const
+{
+    const auto steps = [this](const std::string &kind,
+                              const std::vector<std::pair<std::string, std::string>> &list) {
+        for (const auto &[step, what] : list)
+            row("  " + what, kind + "_" + step + "_s", "s");
+    };
+
+    row("gmemu run: to a program's first line", "boot_s", "s",
+        "least " + number("boot_least_s", "s") + "; target: below 2.5 s");
+    steps("boot", {{"launcher", "launcher"},
+                   {"firmware", "QEMU, firmware, kernel's first instructions"},
+                   {"kernel", "kernel, until its init runs"},
+                   {"modules", "other CPUs, driver, device"},
+                   {"mounts", "file systems"},
+                   {"program", "program"}});
+    row("the same from a saved guest (--snapshot)", "snapshot_s", "s",
+        "least " + number("snapshot_least_s", "s") + "; target: below 0.5 s");
+    steps("snapshot",
+          {{"launcher", "launcher"}, {"restore", "QEMU, loading, file systems"}, {"program", "program"}});
+}
+
 void Bench::print() const
 {
     row("device page fault, round trip", "fault_round_trip_us", "us");
@@ -360,6 +438,7 @@ void Bench::print() const
                      ? "; target: 8 times"
                      : ""));
     print_mmu();
+    print_boots();
     row("gmemu run: boot, first result, power off", "first_result_s", "s");
     row("idle device, of a host core", "idle_device_percent", "%",
         fmt::format("guest with it {}, without {}", number("idle_guest_with_device_percent", "%"),
@@ -368,16 +447,21 @@ void Bench::print() const
 
 int Bench::run()
 {
-    copy_engine();
-    harts();
-    vectors();
-    mmu();
-    migration();
-    oversubscription();
-    scaling();
-    first_result();
-    idle();
-    if (options_.json != "-")
+    if (!options_.boot_only) {
+        copy_engine();
+        harts();
+        vectors();
+        mmu();
+        migration();
+        oversubscription();
+        scaling();
+        first_result();
+        idle();
+    }
+    boots();
+    if (options_.json != "-" && options_.boot_only)
+        print_boots();
+    else if (options_.json != "-")
         print();
     if (!options_.json.empty()) {
         nlohmann::json all = values_;

@@ -12,6 +12,7 @@ struct BenchOptions {
     std::filesystem::path json; /* empty: none; "-": standard output, and no table */
     std::string qemu = "auto";
     bool debug_kernel = false;
+    bool boot_only = false;
 };
 
 /* 0 when everything could be measured. */

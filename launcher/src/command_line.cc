@@ -162,6 +162,7 @@ void CommandLine::add_bench()
     bench = app.add_subcommand("bench", "Measurements, each beside what it compares with");
     bench->add_flag("--debug-kernel", bench_options.debug_kernel,
                     "Boot the guests with the kernel with KASAN, lockdep and DEBUG_VM");
+    bench->add_flag("--boot", bench_options.boot_only, "Only from a command to a program's first line");
     bench->add_option("--json", bench_options.json, "Also write JSON to this file; - for only that")
         ->type_name("FILE");
     one_of(bench->add_option("--qemu", bench_options.qemu, "Which QEMU (default auto)"),

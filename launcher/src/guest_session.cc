@@ -57,6 +57,11 @@ constexpr auto kTermGrace = std::chrono::seconds(10);
 constexpr unsigned kImpatience = 3;
 constexpr auto kImpatienceSpan = std::chrono::seconds(2);
 
+/* All that a user waits for counts, also what comes before a session. */
+const Clock::time_point launcher_began = Clock::now();
+
+double seconds_of_launcher() { return std::chrono::duration<double>(Clock::now() - launcher_began).count(); }
+
 void say(std::string_view text) { fmt::print(stderr, "gmemu: {}\n", text); }
 
 /* From a guest's stream to one of ours. */
@@ -283,6 +288,8 @@ void Session::control(std::string_view text)
         err_total_ = err;
     } else if (line.starts_with("start ")) {
         program_started_ = true;
+        result_.times.start = seconds_of_launcher();
+        result_.times.read_start(line, beginning_ == Beginning::boot);
         result_.seconds_to_start = std::chrono::duration<double>(Clock::now() - started_).count();
         if (options_.verbose)
             say(fmt::format("the program starts {:.1f} s after QEMU", result_.seconds_to_start));
@@ -312,6 +319,8 @@ void Session::read_output(Channel &channel, Output &output)
 
     output.ended = !read_channel(channel.ours(), output.pending);
     output.received += output.pending.size() - before;
+    if (output.received > 0 && !result_.times.output)
+        result_.times.output = seconds_of_launcher();
     if (output.closed)
         output.pending.clear();
 }
@@ -698,6 +707,7 @@ RunResult Session::run()
     else if (options_.timeout_s)
         limit(started_ + std::chrono::seconds(options_.timeout_s));
     {
+        result_.times.qemu = seconds_of_launcher();
         ChildProcess qemu(line, inherited, messages.theirs.get());
 
         messages.theirs.reset();

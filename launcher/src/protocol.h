@@ -6,11 +6,15 @@
  * Everything else is a line of text on the control port:
  *
  *   guest to host                        host to guest
- *     start MS         program starts      eof BYTES     stdin ends after BYTES
+ *     start MS INIT MODULES                eof BYTES     stdin ends after BYTES
+ *                      program starts
  *     exit CODE OUT ERR                    size ROWS COLS  of the terminal
  *     log TEXT         for --verbose       signal NUMBER to the program
  *     fail TEXT        init gives up       config BYTES  and then so many bytes
  *     ready            waits for "config"
+ *
+ * MS, INIT and MODULES are milliseconds of the guest's clock: now, when init began, and when the
+ * modules were loaded.
  *
  * Byte counts end a stream exactly: neither side depends on when the other port's
  * hangup is noticed.

@@ -48,6 +48,15 @@ json devices(const RunOptions &options)
     return list;
 }
 
+json steps(const RunResult &result)
+{
+    json list = json::object();
+
+    for (const auto &[name, seconds] : boot_steps(result.times))
+        list[name] = seconds;
+    return list;
+}
+
 } // namespace
 
 std::string run_outcome_name(RunOutcome outcome)
@@ -74,6 +83,7 @@ std::string run_json(const RunOptions &options, const RunResult &result)
         {"message", result.message.empty() ? json() : json(result.message)},
         {"seconds", result.seconds},
         {"seconds_to_start", result.seconds_to_start ? json(result.seconds_to_start) : json()},
+        {"steps", steps(result)},
         {"devices", devices(options)},
         {"seed", options.seed ? json(options.seed) : json()},
         {"contract_violations", contract_violations(result.qemu_messages)},

@@ -2,6 +2,7 @@
 /* How a run ended, for people, for programs (--json) and for CI (--junit). */
 #pragma once
 
+#include "boot_steps.h"
 #include "run_options.h"
 
 #include <filesystem>
@@ -27,6 +28,7 @@ struct RunResult {
     std::string qemu_messages;
     double seconds_to_start = 0; /* from QEMU's start to the program's */
     double seconds = 0;
+    BootTimes times;
     std::vector<std::string> command; /* QEMU's */
     std::filesystem::path artifacts;  /* where its logs are kept; empty: nowhere */
 };

@@ -69,7 +69,9 @@ void reports(const std::string &name, const TestOptions &options, TestReport &re
     std::string problem = expect_code(boot, 3);
 
     if (problem.empty() && (run.is_discarded() || run["outcome"] != "exited" || run["exit_code"] != 3 ||
-                            run["seconds_to_start"] <= 0 || run["seconds"] <= run["seconds_to_start"]))
+                            run["seconds_to_start"] <= 0 || run["seconds"] <= run["seconds_to_start"] ||
+                            run["steps"].size() != 5 || run["steps"]["kernel"] <= 0 ||
+                            run["steps"]["firmware"] <= 0 || run["steps"]["mounts"] <= 0))
         problem = "the JSON is: " + try_read_file(json_file);
     report.add(verdict_of(name, boot, both(problem, expect_text(try_read_file(junit), "exit code 3"))));
 }
