@@ -35,6 +35,9 @@ std::vector<TestGroup> document_suites(const Paths &paths);
 /* The driver of docs/tutorial.md, built and tested. */
 std::vector<TestGroup> tutorial_suites(const Paths &paths);
 
+/* --full: the recipe for virtme-ng, if there is what it needs. */
+std::vector<TestGroup> virtme_ng_suites(const Paths &paths);
+
 /* --full: the image of the Dockerfile, if there is what builds it. */
 std::vector<TestGroup> image_suites(const Paths &paths);
 /* Does `gmemu run` keep its promises? */

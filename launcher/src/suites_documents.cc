@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What documents have one do, done: commands, the driver of docs/tutorial.md, and with --full the
- * labs; and, made like these, the bugs planted in GMEM.
+ * labs and the recipe for virtme-ng; and, made like these, the bugs planted in GMEM.
  */
 #include "posix.h"
 #include "suites.h"
@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kTimeout = 600;
+/* A script that cannot do it here, as Meson has it. */
+constexpr int kSkip = 77;
 
 /* @failure: what it means when the command fails. */
 void check(const std::vector<std::string> &command, const std::string &name, const char *failure,
@@ -30,10 +32,14 @@ void check(const std::vector<std::string> &command, const std::string &name, con
 
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.verdict = run.code == 0 && !run.timed_out ? Verdict::passed : Verdict::failed;
-    if (run.timed_out)
+    if (run.timed_out) {
         result.detail = "still running when its time was over";
-    else if (run.code)
+    } else if (run.code == kSkip) {
+        result.verdict = Verdict::skipped;
+        result.detail = run.output.substr(0, run.output.find('\n'));
+    } else if (run.code) {
         result.detail = failure;
+    }
     result.log = std::move(run.output);
     report.add(std::move(result));
 }
@@ -107,8 +113,16 @@ std::vector<TestGroup> planted_gmem_suites(const Paths &paths)
 {
     const fs::path directory = paths.root / "tests/planted";
 
-    return patch_suites(directory, "planted-gmem", {(directory / "run").string()},
-                        "no test catches the bug");
+    return patch_suites(directory, "planted-gmem", {(directory / "run").string()}, "no test catches the bug");
+}
+
+std::vector<TestGroup> virtme_ng_suites(const Paths &paths)
+{
+    const std::string script = (paths.root / "scripts/virtme_ng.sh").string(), name = "virtme-ng/recipe";
+
+    return {{{name}, [=](const auto &, TestReport &report) {
+                 check({script, "check"}, name, "the recipe for virtme-ng does not work", report);
+             }}};
 }
 
 } // namespace gmemu

@@ -65,6 +65,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(planted_gmem_suites(paths));
         append(install_suites(paths));
         append(package_suites(paths));
+        append(virtme_ng_suites(paths));
         append(image_suites(paths));
     }
     return groups;
