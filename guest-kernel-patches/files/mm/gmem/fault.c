@@ -6,6 +6,7 @@
 #include <linux/ktime.h>
 #include <linux/oom.h>
 #include <linux/sched/mm.h>
+#include <linux/userfaultfd_k.h>
 
 #include "internal.h"
 
@@ -311,7 +312,7 @@ static int gm_fault_vma(struct gm_context *ctx, struct vm_area_struct *vma,
 		fault->migrate = false;
 		gm_count(ctx, blocks_left, 1);
 		/* Its neighbours, if it is anonymous, are wanted soon, too. */
-		if (vma_is_anonymous(vma))
+		if (vma_is_anonymous(vma) && !userfaultfd_armed(vma))
 			gm_populate(ctx, vma, va + missing.first * PAGE_SIZE,
 				    va + missing.end * PAGE_SIZE);
 	}

@@ -482,6 +482,42 @@ TEST_F_TIMEOUT(gmem, advice_holds_when_there_is_no_room, 300)
 	EXPECT_EQ(self->free, nr_free(self->fd));
 }
 
+/* Nobody answers for its neighbours: what the device did not ask for must not wait for that. */
+TEST_F_TIMEOUT(gmem, left_memory_of_userfaultfd_is_not_populated, 120)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	char *p = anon_block(2 * MIB), *full;
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, 2 * MIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)p + PAGE,
+		.src = (uintptr_t)self->buf,
+		.len = PAGE,
+	};
+	size_t full_size;
+	int uffd;
+
+	ASSERT_EQ(0, set_counting(self->fd, 1));
+	full = fill_device(self->fd, self->buf, &full_size);
+	ASSERT_NE(NULL, full);
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	ASSERT_GE(uffd, 0);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	fill(self->buf, PAGE, 3);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_COPY, &copy));
+	memset(self->buf, 0, PAGE);
+	ASSERT_EQ(0, dev_read(self->fd, p + PAGE, self->buf, PAGE));
+	EXPECT_TRUE(check(self->buf, PAGE, 3));
+	close(uffd);
+
+	ASSERT_EQ(0, set_counting(self->fd, 0));
+	munmap(p, 2 * MIB);
+	munmap(full, full_size);
+}
+
 TEST_F(gmem, files_are_mapped_remotely)
 {
 	int fd = memfd_create("gmem", 0);
