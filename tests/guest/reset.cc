@@ -50,7 +50,10 @@ Test ends_queues("a reset ends kernels that run, and data comes home", [] {
         acc.run("fill", gmemu_fill_args{kept.words(), 7}, pages * words_per_page, 4096);
         EXPECT(device_pages_in_use() >= before + pages);
         acc.start(acc.queue, "churn", churn_args{churned.words(), pages, &running}, acc.device.info().cores);
-        EXPECT(wait_until([&] { return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0; }));
+        EXPECT(wait_until([&] {
+            return __atomic_load_n(&running, __ATOMIC_ACQUIRE) > 0 &&
+                   __atomic_load_n(churned.page(0), __ATOMIC_RELAXED) > 0;
+        }));
         // Somebody is in the middle of a wait.
         std::atomic<int> waited{0};
         std::thread waiter([&] {
