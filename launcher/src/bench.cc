@@ -396,7 +396,7 @@ void Bench::print_boots() const
     row("gmemu run: to a program's first line", "boot_s", "s",
         "least " + number("boot_least_s", "s") + "; target: below 2.5 s");
     steps("boot", {{"launcher", "launcher"},
-                   {"firmware", "QEMU, firmware, kernel's first instructions"},
+                   {"firmware", "QEMU, firmware, kernel's first steps"},
                    {"kernel", "kernel, until its init runs"},
                    {"modules", "other CPUs, driver, device"},
                    {"mounts", "file systems"},
