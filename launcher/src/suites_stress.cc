@@ -45,12 +45,13 @@ public:
     /* Empty, or what went wrong. */
     std::string run(const std::vector<std::string> &more, int code) const
     {
-        const Captured run =
-            capture(command(more, fmt::format("echo {0}; exit {0}", code)), {.timeout_s = kRunTimeout});
+        /* Who saves a guest, or waits for that, says so, on standard error. */
+        const Captured run = capture(command(more, fmt::format("echo {0}; exit {0}", code)),
+                                     {.timeout_s = kRunTimeout, .separate_stderr = true});
 
         if (run.code == code && run.output == fmt::format("{}\n", code))
             return {};
-        return fmt::format("exit code {} instead of {}: {}", run.code, code, run.output);
+        return fmt::format("exit code {} instead of {}: {}{}", run.code, code, run.output, run.error);
     }
 
     bool running() const { return any_process_with(mark_); }
