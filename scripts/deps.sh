@@ -23,8 +23,8 @@ PACKAGES=(
 	python3-yaml
 	# what guests run on, and what the harts are compared with
 	qemu-user e2fsprogs
-	# the fuzzer of --full
-	libclang-rt-19-dev
+	# the fuzzer of --full, and what loads its guests
+	libclang-rt-19-dev stress-ng
 )
 
 # On Debian 12 these are too old in the release itself. A version is asked for

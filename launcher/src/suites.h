@@ -52,6 +52,8 @@ std::vector<TestGroup> attach_suites(const TestOptions &options);
 std::vector<TestGroup> top_suites(const Paths &paths, const TestOptions &options);
 /* --full: many runs, of which nothing is left. */
 std::vector<TestGroup> stress_suites(const TestOptions &options);
+/* --full: stress-ng's memory management beside the device. */
+std::vector<TestGroup> stress_ng_suites(const Paths &paths, const TestOptions &options);
 /* KUnit in the guest's kernel. */
 std::vector<TestGroup> kunit_suites(const Paths &paths, const TestOptions &options);
 /* GMEM's selftests: no gmemu device, one made of software. */

@@ -60,6 +60,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(long_suites(paths));
         append(sanitizer_suites(paths));
         append(fuzz_suites(paths));
+        append(stress_ng_suites(paths, options));
         append(report_suites(paths, options));
         append(lab_suites(paths));
         append(planted_gmem_suites(paths));
