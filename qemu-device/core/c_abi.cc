@@ -131,7 +131,7 @@ bool gmemu_core_load(gmemu_core *core, const void *state, size_t size, const cha
                      [&] { return core->device.load(std::span(static_cast<const std::byte *>(state), size)); });
 }
 
-char *gmemu_core_query(gmemu_core *core, enum gmemu_query what)
+char *gmemu_core_query(gmemu_core *core, uint32_t what)
 {
     std::unique_ptr<char[]> copy;
     const bool answered = reporting(nullptr, [&]() -> std::string {

@@ -440,7 +440,7 @@ void Device::poison_dram(DramOffset page)
     mmu_.shootdown(all);
 }
 
-std::string Device::query(gmemu_query what)
+std::string Device::query(uint32_t what)
 {
     switch (what) {
     case GMEMU_QUERY_CONTEXTS: return inspector_->contexts();

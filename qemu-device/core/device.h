@@ -70,7 +70,7 @@ public:
     void stats(gmemu_core_stats &stats) const;
     void end_trace();
     // From any thread, at any time. Empty: no such question.
-    std::string query(gmemu_query what);
+    std::string query(uint32_t what);
     Trace *trace() { return trace_.get(); }
 
     // For tests: the management hart's register block without firmware.

@@ -174,7 +174,8 @@ enum gmemu_query {
 	GMEMU_QUERY_RINGS,
 	GMEMU_QUERY_HARTS,
 };
-char *gmemu_core_query(struct gmemu_core *core, enum gmemu_query what);
+/* @what is one of enum gmemu_query; for any other number there is no such question. */
+char *gmemu_core_query(struct gmemu_core *core, uint32_t what);
 void gmemu_core_free_text(char *text);
 
 struct gmemu_core_stats {

@@ -404,6 +404,6 @@ TEST_CASE("questions through the C ABI", "[inspector]")
         CHECK(json::parse(text, nullptr, false).is_object());
         gmemu_core_free_text(text);
     }
-    CHECK(gmemu_core_query(core, static_cast<gmemu_query>(99)) == nullptr);
+    CHECK(gmemu_core_query(core, 99) == nullptr);
     gmemu_core_free_text(nullptr);
 }
