@@ -137,7 +137,7 @@ std::vector<TestGroup> sanitizer_suites(const Paths &paths)
                                   {"sh", "-c",
                                    fmt::format("{{ test -f {0}/build.ninja || meson setup {0} {1} {2} "
                                                "-Db_lundef=false -Dplugin=disabled; }} && "
-                                               "nice ninja -C {0} tests",
+                                               "nice ninja -C {0} meson-test-prereq",
                                                shell_quoted({build.string()}), shell_quoted({root}), option)},
                                   {.timeout_s = 1800});
                               if (made.code) {
