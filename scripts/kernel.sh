@@ -6,10 +6,14 @@
 #   kernel.sh source    unpack the source and bring GMEM into it
 #   kernel.sh build     ... and build the kernel the guests run     kernel/base
 #   kernel.sh debug     ... and the one with KASAN, lockdep, ...    kernel/debug
-#   kernel.sh module base|debug FILE.ko   build gmemu.ko for that kernel into FILE.ko
-#   kernel.sh config base|debug   only configure
-#   kernel.sh dir base|debug|src  print where a kernel is built, or its source
-#   kernel.sh fresh base|debug    exit code 0 if that kernel needs no building
+#   kernel.sh mm        ... and the one for the kernel's mm tests   kernel/mm
+#   kernel.sh unpatched ... and the same without GMEM               kernel/unpatched
+#   kernel.sh module NAME FILE.ko   build gmemu.ko for kernel NAME into FILE.ko
+#   kernel.sh config NAME   only configure
+#   kernel.sh dir NAME|src  print where a kernel is built, or its source
+#   kernel.sh fresh NAME    exit code 0 if that kernel needs no building
+#
+# NAME is base, debug, mm or unpatched.
 #
 # A kernel directory is a complete kbuild output: vmlinux, modules, and what
 # `make -C DIR M=...` needs for an external module. Paths are fixed, so
@@ -28,11 +32,25 @@ GKP=$GMEMU_ROOT/guest-kernel-patches
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 export KBUILD_BUILD_USER=gmemu KBUILD_BUILD_HOST=gmemu
 
+# The fragments of a kernel's configuration.
+fragments() {
+	echo "$GKP/config/base.config"
+	case $1 in
+	base) ;;
+	unpatched) echo "$GKP/config/mm.config" ;;
+	*) echo "$GKP/config/$1.config" ;;
+	esac
+}
+
+# Its source: unpatched is as Debian has it.
+source_of() { if [[ $1 == unpatched ]]; then echo "$DIR/src-unpatched"; else echo "$SRC"; fi; }
+
 kernel_inputs() {
-	local fragments=("$GKP/config/base.config")
-	[[ $1 == base ]] || fragments+=("$GKP/config/$1.config")
+	local inputs
+	mapfile -t inputs < <(fragments "$1")
+	[[ $1 == unpatched ]] || inputs=("$GKP/files" "$GKP/patches" "${inputs[@]}")
 	{
-		hash_of "$GKP/files" "$GKP/patches" "${fragments[@]}"
+		hash_of "${inputs[@]}"
 		cat "$SRC/.gmemu-version" 2>/dev/null || true
 		gcc -dumpfullversion
 	} | sha256sum | cut -c1-32
@@ -55,7 +73,7 @@ fetch() {
 unpack() {
 	local deb=("$DIR"/download/linux-source-*.deb) version
 	version=$(dpkg-deb -f "${deb[0]}" Version)
-	rm -rf "$SRC" "$DIR/src.new" "$DIR/pristine" "$DIR/touched"
+	rm -rf "$SRC" "$DIR/src.new" "$DIR/src-unpatched" "$DIR/pristine" "$DIR/touched"
 	mkdir -p "$DIR/src.new"
 	dpkg-deb --fsys-tarfile "${deb[0]}" |
 		tar -xO "./usr/src/linux-source-$SERIES.tar.xz" |
@@ -66,7 +84,7 @@ unpack() {
 	echo "$version" >"$DIR/src.new/.gmemu-version"
 	# Unpacked files are as old as the package, so kbuild would not see that they
 	# are others than those an object was compiled from.
-	if [[ $(cat "$DIR/version" 2>/dev/null) != "$version" ]]; then rm -rf "$DIR/base" "$DIR/debug"; fi
+	if [[ $(cat "$DIR/version" 2>/dev/null) != "$version" ]]; then rm -rf "$DIR"/{base,debug,mm,unpatched}; fi
 	echo "$version" >"$DIR/version"
 	mv "$DIR/src.new" "$SRC"
 	rm -rf "$DIR/download"
@@ -115,11 +133,26 @@ overlay() {
 	rm -rf "$stage"
 }
 
+# The source without GMEM. It is made once.
+unpatched_source() {
+	local dir=$DIR/src-unpatched file
+	rm -rf "$dir" "$dir.new"
+	rsync --archive --exclude=/tools/testing/ --exclude=/.gmemu-version "$SRC/" "$dir.new/"
+	while IFS= read -r file; do rm -f -- "$dir.new/$file"; done <"$DIR/touched"
+	# A directory that only GMEM has.
+	find "$dir.new/mm" -type d -empty -delete
+	cp -a "$DIR/pristine/." "$dir.new/"
+	cp "$SRC/.gmemu-version" "$dir.new/"
+	mv "$dir.new" "$dir"
+}
+
 source_tree() {
 	mkdir -p "$GMEMU_CACHE/locks"
 	{
 		flock 7
 		prepare_source
+		[[ ${1:-} != unpatched || -f $DIR/src-unpatched/.gmemu-version ]] ||
+			step "copying the kernel source without GMEM" "$GMEMU_LOGS/kernel-unpatched-source.log" unpatched_source
 	} 7>"$GMEMU_CACHE/locks/kernel source"
 }
 
@@ -148,14 +181,14 @@ prepare_source() {
 # kbuild drops a line it cannot honour without a word. That must not go unseen,
 # but for a symbol this tree does not have: GMEM's own while it is not there yet.
 check_config() {
-	local config=$1 fragment=$2 line symbol bad=0
+	local config=$1 fragment=$2 source=$3 line symbol bad=0
 	while IFS= read -r line; do
 		symbol=${line%%=*}
 		case $line in
 		*=n) ! grep -q "^$symbol=" "$config" && continue ;;
 		*) grep -qxF -- "$line" "$config" && continue ;;
 		esac
-		grep -rqE --include='Kconfig*' "^[[:space:]]*(menu)?config[[:space:]]+${symbol#CONFIG_}\$" "$SRC" || {
+		grep -rqE --include='Kconfig*' "^[[:space:]]*(menu)?config[[:space:]]+${symbol#CONFIG_}\$" "$source" || {
 			echo "not in this kernel, ignored: $line"
 			continue
 		}
@@ -166,22 +199,28 @@ check_config() {
 }
 
 configure() {
-	local name=$1 out=$DIR/$1 fragment=$DIR/$1.config
+	local name=$1 out=$DIR/$1 fragment=$DIR/$1.config source files
+	source=$(source_of "$name")
+	mapfile -t files < <(fragments "$name")
 	mkdir -p "$out"
-	cat "$GKP/config/base.config" >"$fragment"
-	[[ $name == base ]] || cat "$GKP/config/$name.config" >>"$fragment"
+	cat "${files[@]}" >"$fragment"
+	[[ $name != unpatched ]] || sed -i '/^CONFIG_\(TEST_\)\?GMEM/d' "$fragment"
 	# allnoconfig writes .config anew, and kbuild compares contents: no needless rebuild.
-	make -s -C "$SRC" O="$out" KCONFIG_ALLCONFIG="$fragment" allnoconfig
-	check_config "$out/.config" "$fragment" ||
+	make -s -C "$source" O="$out" KCONFIG_ALLCONFIG="$fragment" allnoconfig
+	check_config "$out/.config" "$fragment" "$source" ||
 		die "a line of guest-kernel-patches/config did not take (see the log); a dependency is missing"
 	config_inputs "$name" >"$out/.gmemu-config"
 }
 
 # Configuring takes seconds, and most changes are to C files.
 config_inputs() {
-	local kconfig=()
-	[[ ! -d $GKP/files ]] || mapfile -t kconfig < <(find "$GKP/files" -name 'Kconfig*' | LC_ALL=C sort)
-	hash_of "$GKP/config/base.config" "$GKP/config/$1.config" "$GKP/patches" "${kconfig[@]}"
+	local kconfig=() files
+	mapfile -t files < <(fragments "$1")
+	if [[ $1 != unpatched && -d $GKP/files ]]; then
+		mapfile -t kconfig < <(find "$GKP/files" -name 'Kconfig*' | LC_ALL=C sort)
+		kconfig+=("$GKP/patches")
+	fi
+	hash_of "${files[@]}" "${kconfig[@]}"
 }
 
 config_fresh() {
@@ -191,7 +230,7 @@ config_fresh() {
 compile() {
 	local out=$DIR/$1
 	# No bzImage: QEMU starts vmlinux itself, by its PVH entry.
-	make -C "$SRC" O="$out" CC='ccache gcc' -j"$GMEMU_JOBS" vmlinux modules 2>&1 |
+	make -C "$(source_of "$1")" O="$out" CC='ccache gcc' -j"$GMEMU_JOBS" vmlinux modules 2>&1 |
 		counted 1850 kernel
 }
 
@@ -201,7 +240,7 @@ build() {
 	# The source is locked only while it changes: a long build of one kernel does
 	# not hold up the other.
 	cache_lock "$name kernel"
-	source_tree
+	source_tree "$name"
 	if kernel_fresh "$name"; then
 		cache_unlock
 		return
@@ -246,16 +285,16 @@ case ${1:-} in
 source) source_tree ;;
 config)
 	cache_lock "${2:-base} kernel"
-	source_tree
+	source_tree "${2:-base}"
 	step "configuring the ${2:-base} kernel" "$GMEMU_LOGS/kernel-${2:-base}-config.log" configure "${2:-base}"
 	;;
 build) build base ;;
-debug) build debug ;;
-module) module "${2:?base or debug}" "${3:?a file name}" ;;
+debug | mm | unpatched) build "$1" ;;
+module) module "${2:?base, debug or mm}" "${3:?a file name}" ;;
 dir) echo "$DIR/${2:-base}" ;;
 fresh) kernel_fresh "${2:-base}" ;;
 *)
-	sed -n '4,14s/^# \{0,1\}//p' "$0" >&2
+	sed -n '4,17s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

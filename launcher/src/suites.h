@@ -27,6 +27,9 @@ std::vector<TestGroup> install_suites(const Paths &paths);
 /* --full: the same of Debian packages. */
 std::vector<TestGroup> package_suites(const Paths &paths);
 
+/* --full: the kernel's mm selftests, without GMEM, with it, and with a device at work in their memory. */
+std::vector<TestGroup> mm_suites(const Paths &paths, const TestOptions &options);
+
 /* --full: the bugs of docs/labs.md. */
 std::vector<TestGroup> lab_suites(const Paths &paths);
 std::vector<TestGroup> planted_gmem_suites(const Paths &paths);
