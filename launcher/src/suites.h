@@ -33,6 +33,8 @@ std::vector<TestGroup> mm_suites(const Paths &paths, const TestOptions &options)
 /* --full: the bugs of docs/labs.md. */
 std::vector<TestGroup> lab_suites(const Paths &paths);
 std::vector<TestGroup> planted_gmem_suites(const Paths &paths);
+/* --full: instructions of page faults, with GMEM and without. */
+std::vector<TestGroup> instruction_suites(const Paths &paths, const TestOptions &options);
 /* The commands that documents show, and the recipes for CI. */
 std::vector<TestGroup> document_suites(const Paths &paths);
 /* The driver of docs/tutorial.md, built and tested. */

@@ -65,6 +65,7 @@ std::vector<TestGroup> all_groups(const Paths &paths, const TestOptions &options
         append(lab_suites(paths));
         append(planted_gmem_suites(paths));
         append(mm_suites(paths, options));
+        append(instruction_suites(paths, options));
         append(install_suites(paths));
         append(package_suites(paths));
         append(virtme_ng_suites(paths));
