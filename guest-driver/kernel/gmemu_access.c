@@ -9,6 +9,7 @@
  * the rate of entries shows how hot the granule is. GMEM hears of it, and may
  * bring to the DRAM what it had left in system memory for want of room.
  */
+#include <linux/gmem.h>
 #include <linux/moduleparam.h>
 
 #include "gmemu_drv.h"
@@ -146,7 +147,9 @@ int gmemu_access_set(struct gmemu_device *gdev, u32 threshold)
 
 	mutex_lock(&access->lock);
 	access->threshold = threshold;
-	gmemu_svm_counts(gdev, threshold);
+	/* GMEM is told when it gets to know the device, and from then on here. */
+	if (gdev->gm)
+		WRITE_ONCE(gdev->gm->counts_accesses, threshold);
 	/* While the driver is loaded the device is still down: gmemu_access_start() tells it. */
 	if (!gmemu_is_down(gdev))
 		gmemu_access_apply(gdev);

@@ -72,11 +72,20 @@ struct gmemu_context *gmemu_context_find(struct gmemu_file *gfile, u32 id)
 
 static void gmemu_context_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats)
 {
+	struct gm_stats gm = {};
+	u64 resident = 0;
+
 	stats->faults += atomic64_read(&ctx->counters.faults);
 	stats->faults_deduped += atomic64_read(&ctx->counters.deduped);
 	stats->faults_cancelled += atomic64_read(&ctx->counters.cancelled);
 	stats->replays += atomic64_read(&ctx->counters.replays);
-	gmemu_svm_stats(ctx, stats);
+	gmemu_svm_stats(ctx, &gm, &resident);
+	stats->pages_resident += resident;
+	stats->pages_to_device += gm.pages_to_device;
+	stats->pages_to_host += gm.pages_to_host;
+	stats->pages_mapped_remote += gm.pages_mapped_remote;
+	stats->pages_zeroed_on_device += gm.pages_zeroed;
+	stats->fault_ns += gm.fault_ns;
 }
 
 /**

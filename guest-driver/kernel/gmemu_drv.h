@@ -59,6 +59,7 @@ struct gm_as;
 struct gm_dev;
 struct gm_mmu;
 struct gm_fault_req;
+struct gm_stats;
 struct gmemu_copy;
 
 #define GMEMU_DRIVER_NAME "gmemu"
@@ -591,9 +592,8 @@ int gmemu_svm_give_back(struct gmemu_device *gdev);
 int gmemu_svm_bind(struct gmemu_device *gdev, struct gmemu_context *ctx, unsigned int mode);
 void gmemu_svm_unbind(struct gmemu_context *ctx);
 int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsigned int nr);
-void gmemu_svm_counts(struct gmemu_device *gdev, bool on);
 void gmemu_svm_accessed(struct gmemu_context *ctx, u64 va, u64 size);
-void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats);
+void gmemu_svm_stats(struct gmemu_context *ctx, struct gm_stats *stats, u64 *resident);
 
 /* gmemu_ctx.c */
 struct gmemu_context *gmemu_context_get(struct gmemu_device *gdev, u32 id);

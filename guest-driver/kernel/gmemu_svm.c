@@ -26,15 +26,13 @@ int gmemu_svm_init(struct gmemu_device *gdev)
 	struct gm_dev *gm;
 	int ret;
 
-	if (!gmem_is_enabled())
-		return -EOPNOTSUPP;
 	ret = gm_dev_create(gmemu_mmu(gdev), gdev, GM_DEV_CAP_REPLAYABLE |
 			    (gmemu_is_peer(gdev) ? GM_DEV_CAP_PEER : 0), &gm);
 	if (ret)
 		return gm_ret_to_errno(ret);
 	gm->dma_dev = gdev->drm.dev;
 	gdev->gm = gm;
-	gmemu_svm_counts(gdev, gdev->access.threshold);
+	gm->counts_accesses = gdev->access.threshold;
 	ret = gmemu_svm_give_back(gdev);
 	if (ret)
 		gmemu_svm_fini(gdev);
@@ -149,17 +147,6 @@ int gmemu_svm_fault(struct gmemu_context *ctx, struct gm_fault_req *reqs, unsign
 }
 
 /**
- * gmemu_svm_counts - the access counters are on, or off
- * @gdev: The device; GMEM may not know it yet.
- * @on: Which of the two.
- */
-void gmemu_svm_counts(struct gmemu_device *gdev, bool on)
-{
-	if (gdev->gm)
-		WRITE_ONCE(gdev->gm->counts_accesses, on);
-}
-
-/**
  * gmemu_svm_accessed - a context uses system memory a lot
  * @ctx: The context.
  * @va: First address.
@@ -174,23 +161,17 @@ void gmemu_svm_accessed(struct gmemu_context *ctx, u64 va, u64 size)
 }
 
 /**
- * gmemu_svm_stats - add what GMEM counted for a context
+ * gmemu_svm_stats - what GMEM counted for a context
  * @ctx: The context.
- * @stats: Where to.
+ * @stats: Out, if GMEM still knows it.
+ * @resident: Likewise: pages of DRAM that it maps.
  */
-void gmemu_svm_stats(struct gmemu_context *ctx, struct drm_gmemu_stats *stats)
+void gmemu_svm_stats(struct gmemu_context *ctx, struct gm_stats *stats, u64 *resident)
 {
-	struct gm_stats gm = {};
-
 	mutex_lock(&ctx->svm_lock);
 	if (ctx->gm) {
-		gm_context_stats(ctx->gm, &gm);
-		stats->pages_resident += gmemu_pmap_local(ctx->gm->pmap);
+		gm_context_stats(ctx->gm, stats);
+		*resident = gmemu_pmap_local(ctx->gm->pmap);
 	}
 	mutex_unlock(&ctx->svm_lock);
-	stats->pages_to_device += gm.pages_to_device;
-	stats->pages_to_host += gm.pages_to_host;
-	stats->pages_mapped_remote += gm.pages_mapped_remote;
-	stats->pages_zeroed_on_device += gm.pages_zeroed;
-	stats->fault_ns += gm.fault_ns;
 }
