@@ -42,7 +42,8 @@ class NoAccessCounters {
 public:
     NoAccessCounters()
     {
-        for (const auto &entry : std::filesystem::directory_iterator("/sys/kernel/debug/accel")) {
+        std::error_code none; // a driver without them has nothing to turn off
+        for (const auto &entry : std::filesystem::directory_iterator("/sys/kernel/debug/accel", none)) {
             const std::string path = entry.path() / "access_threshold";
             const std::optional<uint64_t> threshold = read_number(path);
 
@@ -51,7 +52,6 @@ public:
             before_.emplace_back(path, *threshold);
             write_text(path, "0");
         }
-        EXPECT(!before_.empty());
     }
     ~NoAccessCounters()
     {
