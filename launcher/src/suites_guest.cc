@@ -22,6 +22,8 @@ namespace {
 constexpr int kProgramTimeout = 400;
 /* KASAN and lockdep under TCG. */
 constexpr int kDebugFactor = 4;
+/* Thousands of calls, each with another allocation that fails. */
+constexpr int kFailingFactor = 20;
 
 /* tests/guest makes guest-NAME; the test is called guest/NAME. */
 constexpr std::string_view kProgramPrefix = "guest-";
@@ -31,9 +33,9 @@ constexpr std::string_view kBegin = "@@gmemu begin ", kEnd = "@@gmemu end ";
 /* Programs that need another guest, or break the contract on purpose. */
 bool has_own_suite(const std::string &program)
 {
-    static const std::set<std::string> own = {"guest-inject",  "guest-iommu", "guest-moved",   "guest-peer",
-                                              "guest-planted", "guest-reset", "guest-several", "guest-sleep",
-                                              "guest-slot",    "guest-trace"};
+    static const std::set<std::string> own = {
+        "guest-failing", "guest-inject",  "guest-iommu", "guest-moved", "guest-peer", "guest-planted",
+        "guest-reset",   "guest-several", "guest-sleep", "guest-slot",  "guest-trace"};
 
     return own.count(program);
 }
@@ -270,6 +272,19 @@ void add_peer_groups(std::vector<TestGroup> &groups, const Paths &paths, const T
         peer_group("guest-peer-debug", {"peer", "address_space"}, "peer=on", paths, options, true));
 }
 
+/* Allocations that fail, which the debug kernel can make. */
+TestGroup failing_group(const Paths &paths, const TestOptions &options)
+{
+    const std::string suite = "failing-debug";
+
+    return {{suite + "/failing"}, [=](const auto &names, TestReport &report) {
+                BootRequest request;
+
+                request.options = {"--debug-kernel"};
+                run_programs(suite, names, paths, options, request, kFailingFactor, report);
+            }};
+}
+
 } // namespace
 
 std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &options)
@@ -285,6 +300,8 @@ std::vector<TestGroup> guest_suites(const Paths &paths, const TestOptions &optio
             groups.push_back(oversubscribed_group("guest-small-debug", paths, options, true));
     }
     add_peer_groups(groups, paths, options);
+    if (options.full && std::filesystem::exists(paths.guest_tests() / "guest-failing"))
+        groups.push_back(failing_group(paths, options));
     return groups;
 }
 
