@@ -131,23 +131,6 @@ void report_program(const std::string &name, const ProgramOutput *output, const 
         report.add({name, Verdict::failed, fmt::format("exit code {}", output->code), boot.log(), 0});
 }
 
-/* After any boot: nothing the programs would have seen. */
-void report_silence(const std::string &prefix, const Boot &boot, TestReport &report)
-{
-    const auto reports = kernel_reports(boot.console);
-    std::string violations;
-    LineSplitter lines;
-
-    lines.feed(boot.device, [&](std::string_view line) {
-        if (is_contract_violation_line(line))
-            violations += std::string(line) + "\n";
-    });
-    report.add(verdict_of(prefix + "/the kernel has nothing to report", boot,
-                          reports.empty() ? "" : reports.front()));
-    report.add(verdict_of(prefix + "/the contract checker has nothing to report", boot,
-                          violations.substr(0, violations.find('\n'))));
-}
-
 } // namespace
 
 void run_programs(const std::string &suite, const std::vector<std::string> &names, const Paths &paths,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* --full: the class vm of stress-ng, beside a device that faults all the time. */
-#include "console_watch.h"
 #include "posix.h"
 #include "suites.h"
 #include "test_boot.h"
@@ -16,24 +15,6 @@ constexpr int kSeconds = 600, kTimeout = 3600;
 
 /* Those that fault most for the time they take, on a device that is too small for them. */
 const std::vector<std::string> kWorkloads = {"radix-sort", "hash-join", "sgemm", "pipe", "containers"};
-
-/*
- * The first violation, or nothing. A replay that is lost would leave the device's programs waiting,
- * and there would be no result; one that took the checker's 5 s is what a guest without memory or
- * time to spare may come to.
- */
-std::string violation(const Boot &boot)
-{
-    std::string found;
-    LineSplitter lines;
-
-    lines.feed(boot.device, [&](std::string_view line) {
-        if (found.empty() && is_contract_violation_line(line) &&
-            line.find("GMEMU_CHK_LOST_REPLAY") == line.npos)
-            found = line;
-    });
-    return found;
-}
 
 void run_stressors(const std::string &name, const Paths &paths, const TestOptions &options,
                    TestReport &report)
@@ -53,15 +34,12 @@ void run_stressors(const std::string &name, const Paths &paths, const TestOption
     report.begin(fmt::format("{}: {} minutes of stress-ng", name, kSeconds / 60));
     const Boot boot = boot_guest(options, request);
     const KtapReport ktap = parse_ktap(boot.out);
-    const auto reports = kernel_reports(boot.console);
 
     report_ktap(name, ktap, boot.log(), report, boot.seconds);
     if (ktap.results.empty() || !ktap.complete)
         report.add(
             verdict_of(name, boot, fmt::format("it did not report all its tests (exit code {})", boot.code)));
-    report.add(
-        verdict_of(name + "/the kernel has nothing to report", boot, reports.empty() ? "" : reports.front()));
-    report.add(verdict_of(name + "/the contract checker has nothing to report", boot, violation(boot)));
+    report_silence(name, boot, report);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "test_boot.h"
 
+#include "console_watch.h"
 #include "posix.h"
 
 #include <algorithm>
@@ -120,6 +121,22 @@ TestGroup plain_test(const std::string &name, std::function<std::string()> test)
                 report.add(
                     {name, problem.empty() ? Verdict::passed : Verdict::failed, problem, {}, took.count()});
             }};
+}
+
+void report_silence(const std::string &prefix, const Boot &boot, TestReport &report)
+{
+    const auto reports = kernel_reports(boot.console);
+    std::string violations;
+    LineSplitter lines;
+
+    lines.feed(boot.device, [&](std::string_view line) {
+        if (is_contract_violation_line(line))
+            violations += std::string(line) + "\n";
+    });
+    report.add(verdict_of(prefix + "/the kernel has nothing to report", boot,
+                          reports.empty() ? "" : reports.front()));
+    report.add(verdict_of(prefix + "/the contract checker has nothing to report", boot,
+                          violations.substr(0, violations.find('\n'))));
 }
 
 } // namespace gmemu

@@ -55,4 +55,7 @@ bool wait_for(const std::function<bool()> &condition);
 /* A test that returns what is wrong. */
 TestGroup plain_test(const std::string &name, std::function<std::string()> test);
 
+/* After a boot: neither the kernel nor the contract checker has anything to report. Two results below @prefix. */
+void report_silence(const std::string &prefix, const Boot &boot, TestReport &report);
+
 } // namespace gmemu
