@@ -4,10 +4,7 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/mman.h>
-#include <linux/pagewalk.h>
 #include <linux/sched/signal.h>
-#include <linux/swap.h>
-#include <linux/swapops.h>
 #include <linux/syscalls.h>
 
 #include "internal.h"
@@ -32,67 +29,18 @@ struct gm_behavior {
 		     unsigned long end);
 };
 
-/* Visiting the pages that are in the memory of a device */
-
-struct gm_visit {
-	int hnid;
-	void (*page)(struct page *page, unsigned long addr, void *arg);
-	void *arg;
-};
-
-static int gm_visit_pmd(pmd_t *pmdp, unsigned long addr, unsigned long next,
-			struct mm_walk *walk)
-{
-	struct gm_visit *visit = walk->private;
-	pte_t *start, *ptep, pte;
-	spinlock_t *ptl; /* of the page table */
-
-	start = pte_offset_map_lock(walk->mm, pmdp, addr, &ptl);
-	if (!start)
-		return 0;
-	for (ptep = start; addr < next; ptep++, addr += PAGE_SIZE) {
-		struct page *page;
-		swp_entry_t entry;
-
-		pte = ptep_get(ptep);
-		if (!is_swap_pte(pte))
-			continue;
-		entry = pte_to_swp_entry(pte);
-		if (!is_device_private_entry(entry))
-			continue;
-		page = pfn_swap_entry_to_page(entry);
-		if (gm_page_is_gmem(page) &&
-		    (visit->hnid == HMADV_HNID_NONE ||
-		     visit->hnid == (int)gm_page_hnode(page)->id))
-			visit->page(page, addr, visit->arg);
-	}
-	pte_unmap_unlock(start, ptl);
-	cond_resched();
-	return 0;
-}
-
-static const struct mm_walk_ops gm_visit_ops = {
-	.pmd_entry = gm_visit_pmd,
-	.walk_lock = PGWALK_RDLOCK,
-};
-
-static void gm_visit_pages(struct vm_area_struct *vma, unsigned long start,
-			   unsigned long end, struct gm_visit *visit)
-{
-	if (gm_vma_can_migrate(vma))
-		walk_page_range_vma(vma, start, end, &gm_visit_ops, visit);
-}
-
 /* What each behavior does at once */
 
-static void gm_pin_page(struct page *page, unsigned long addr, void *arg)
+static bool gm_pin_page(struct page *page, unsigned long addr, void *arg)
 {
 	gm_hnode_pin(page, true);
+	return true;
 }
 
-static void gm_unpin_page(struct page *page, unsigned long addr, void *arg)
+static bool gm_unpin_page(struct page *page, unsigned long addr, void *arg)
 {
 	gm_hnode_pin(page, false);
+	return true;
 }
 
 static int gm_pin(struct vm_area_struct *vma, struct gm_context *ctx, int hnid,
@@ -126,11 +74,12 @@ struct gm_zap {
 	DECLARE_BITMAP(pages, GM_BLOCK_PAGES);
 };
 
-static void gm_zap_note(struct page *page, unsigned long addr, void *arg)
+static bool gm_zap_note(struct page *page, unsigned long addr, void *arg)
 {
 	struct gm_zap *zap = arg;
 
 	__set_bit((addr - zap->start) >> PAGE_SHIFT, zap->pages);
+	return true;
 }
 
 static int gm_dontneed(struct vm_area_struct *vma, struct gm_context *ctx,

@@ -4,10 +4,6 @@
  * other, need not pass by the CPU's page table on the way.
  */
 #include <linux/ktime.h>
-#include <linux/migrate.h>
-#include <linux/pagewalk.h>
-#include <linux/swap.h>
-#include <linux/swapops.h>
 
 #include "internal.h"
 
@@ -19,45 +15,17 @@ struct gm_holder {
 	struct gm_hnode *hnode;
 };
 
-static int gm_holder_pmd(pmd_t *pmdp, unsigned long addr, unsigned long next,
-			 struct mm_walk *walk)
+static bool gm_holder_page(struct page *page, unsigned long addr, void *arg)
 {
-	struct gm_holder *holder = walk->private;
-	pmd_t pmd = pmdp_get_lockless(pmdp);
-	pte_t *start, *ptep, pte;
-	struct page *page;
-	swp_entry_t entry;
-	spinlock_t *ptl; /* of the page table */
+	struct gm_holder *holder = arg;
 
-	if (pmd_trans_huge(pmd) || is_pmd_migration_entry(pmd))
-		return 0;
-	start = pte_offset_map_lock(walk->mm, pmdp, addr, &ptl);
-	if (!start)
-		return 0;
-	for (ptep = start; addr < next && !holder->hnode;
-	     ptep++, addr += PAGE_SIZE) {
-		pte = ptep_get(ptep);
-		if (!is_swap_pte(pte))
-			continue;
-		entry = pte_to_swp_entry(pte);
-		if (!is_device_private_entry(entry))
-			continue;
-		page = pfn_swap_entry_to_page(entry);
-		if (!gm_page_is_gmem(page) ||
-		    gm_page_is_local(page, holder->wanted_by))
-			continue;
-		/* While the page is mapped its hnode is there. */
-		holder->hnode = gm_page_hnode(page);
-		gm_hnode_get(holder->hnode);
-	}
-	pte_unmap_unlock(start, ptl);
-	return holder->hnode ? 1 : 0;
+	if (gm_page_is_local(page, holder->wanted_by))
+		return true;
+	/* While the page is mapped its hnode is there. */
+	holder->hnode = gm_page_hnode(page);
+	gm_hnode_get(holder->hnode);
+	return false;
 }
-
-static const struct mm_walk_ops gm_holder_ops = {
-	.pmd_entry = gm_holder_pmd,
-	.walk_lock = PGWALK_RDLOCK,
-};
 
 /* The hnode of another device that has memory of the range, with a reference. */
 static struct gm_hnode *gm_find_holder(struct gm_dev *wanted_by,
@@ -65,8 +33,13 @@ static struct gm_hnode *gm_find_holder(struct gm_dev *wanted_by,
 				       unsigned long start, unsigned long end)
 {
 	struct gm_holder holder = { .wanted_by = wanted_by };
+	struct gm_visit visit = {
+		.hnid = HMADV_HNID_NONE,
+		.page = gm_holder_page,
+		.arg = &holder,
+	};
 
-	walk_page_range_vma(vma, start, end, &gm_holder_ops, &holder);
+	gm_visit_pages(vma, start, end, &visit);
 	return holder.hnode;
 }
 

@@ -414,6 +414,22 @@ enum gm_bring {
 	GM_BRING_ACCESSED,
 };
 
+/**
+ * struct gm_visit - what to do with pages that are in the memory of a device
+ * @hnid: Only those of this hnode; HMADV_HNID_NONE: of any.
+ * @page: Called for each, with the page table locked. False: that is enough.
+ * @arg: For @page.
+ */
+struct gm_visit {
+	int hnid;
+	bool (*page)(struct page *page, unsigned long addr, void *arg);
+	void *arg;
+};
+
+/* visit.c */
+void gm_visit_pages(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long end, struct gm_visit *visit);
+
 /* between.c */
 void gm_migrate_between(struct gm_context *ctx, struct vm_area_struct *vma,
 			struct gm_block *block, unsigned long start,
