@@ -33,6 +33,7 @@ const std::vector<Selftest> kSelftests = {
     {"selftest", "memcg", "memcg", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "peer", "peer", {}, {"--no-device", "--module", "test_gmem"}},
     {"selftest", "duplicate", "duplicate", {}, {"--no-device", "--module", "test_gmem"}},
+    {"selftest", "written", "written", {}, {"--no-device", "--module", "test_gmem"}},
     {"hmm",
      "gmemu",
      "hmm",
