@@ -750,6 +750,8 @@ void gm_range_mremap(struct mm_struct *mm, unsigned long old,
 		     unsigned long new, unsigned long len);
 void gm_replicate_note(struct mm_struct *mm, unsigned long start,
 		       unsigned long end);
+void gm_vma_go_home(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long end);
 
 /* Is there a context anywhere that has to know of new page-table entries? */
 DECLARE_STATIC_KEY_FALSE(gm_replicas_exist);
@@ -905,6 +907,11 @@ static inline void gm_move_vma(struct mm_struct *mm, unsigned long old,
 }
 
 static inline void gm_pte_installed(struct mm_struct *mm, unsigned long addr)
+{
+}
+
+static inline void gm_vma_go_home(struct vm_area_struct *vma,
+				  unsigned long start, unsigned long end)
 {
 }
 

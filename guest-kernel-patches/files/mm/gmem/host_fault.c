@@ -271,6 +271,45 @@ vm_fault_t gm_host_fault_locked(struct vm_fault *vmf, unsigned int order)
 }
 EXPORT_SYMBOL_GPL(gm_host_fault_locked);
 
+static bool gm_note_address(struct page *page, unsigned long addr, void *arg)
+{
+	*(unsigned long *)arg = addr;
+	return false;
+}
+
+/**
+ * gm_vma_go_home - bring home what devices have of a range, all that will come
+ * @vma: The VMA; mmap_lock held.
+ * @start: First address, within the VMA.
+ * @end: One past the last.
+ *
+ * For those who only look at what the CPU has mapped. It is the fault a CPU
+ * would have: the process may know nothing of the device, whose memory its
+ * parent has left it.
+ *
+ * Context: May sleep.
+ */
+void gm_vma_go_home(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long end)
+{
+	unsigned long addr;
+	struct gm_visit visit = {
+		.hnid = HMADV_HNID_NONE,
+		.page = gm_note_address,
+		.arg = &addr,
+	};
+
+	if (!gmem_is_enabled() || !vma->anon_vma)
+		return;
+	for (; start < end && !fatal_signal_pending(current);
+	     start = addr + PAGE_SIZE) {
+		addr = end;
+		gm_visit_pages(vma, start, end, &visit);
+		if (addr < end)
+			handle_mm_fault(vma, addr, FAULT_FLAG_REMOTE, NULL);
+	}
+}
+
 /* dev_pagemap_ops.migrate_to_ram */
 vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf)
 {
