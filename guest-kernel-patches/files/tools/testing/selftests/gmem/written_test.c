@@ -169,6 +169,33 @@ TEST_F(written, soft_dirty_outlives_mprotect_and_fork)
 	EXPECT_EQ(PAGES, soft_dirties(self->pagemap, p));
 }
 
+/* Nothing is there, or the page of zeros: the device reads what is no write, and writes. */
+TEST_F(written, soft_dirty_is_no_first_read)
+{
+	char c = 9, *p = anon_block(SIZE);
+	unsigned int i;
+
+	if (!soft_dirty(self->pagemap, self->p))
+		SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
+	ASSERT_EQ(0, clear_soft_dirty());
+	for (i = 0; i < PAGES / 2; i++)
+		EXPECT_EQ(0, *(volatile char *)(p + i * PAGE));
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, SIZE));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
+	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p + SIZE - 1));
+	EXPECT_EQ(0, soft_dirties(self->pagemap, p));
+	p[3 * PAGE] = 1;
+	p[50 * PAGE] = 1;
+	EXPECT_EQ(2, soft_dirties(self->pagemap, p));
+	ASSERT_EQ(0, dev_write(self->fd, p + 20 * PAGE, &c, 1));
+	ASSERT_EQ(0, dev_write(self->fd, p + 60 * PAGE, &c, 1));
+	EXPECT_EQ(4, soft_dirties(self->pagemap, p));
+	EXPECT_TRUE(soft_dirty(self->pagemap, p + 20 * PAGE));
+	EXPECT_TRUE(soft_dirty(self->pagemap, p + 60 * PAGE));
+	EXPECT_EQ(9, p[20 * PAGE]);
+	EXPECT_EQ(9, p[60 * PAGE]);
+}
+
 /* How many pages were written since the last call, or a negative errno. */
 static int scan_written(int pagemap, char *p, struct page_region *regions,
 			unsigned int nr)
@@ -230,6 +257,44 @@ TEST_F(written, pagemap_scan_finds_what_was_written_since)
 	/* What the device had written to before the scan, it writes to again. */
 	ASSERT_EQ(0, dev_write(self->fd, p + 40 * PAGE, &c, 1));
 	EXPECT_EQ(1, scan_written(self->pagemap, p, regions, PAGES));
+	close(uffd);
+}
+
+TEST_F(written, pagemap_scan_finds_writes_to_the_page_of_zeros)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	char *p = anon_block(SIZE), c = 9;
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, SIZE },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct page_region regions[PAGES];
+	unsigned int i;
+	int uffd;
+
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	ASSERT_GE(uffd, 0);
+	if (ioctl(uffd, UFFDIO_API, &api))
+		SKIP(return, "no CONFIG_PTE_MARKER_UFFD_WP");
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	for (i = 0; i < PAGES / 2; i++)
+		EXPECT_EQ(0, *(volatile char *)(p + i * PAGE));
+	scan_written(self->pagemap, p, regions, PAGES);
+	EXPECT_EQ(0, scan_written(self->pagemap, p, regions, PAGES));
+	/* What was the page of zeros, and what was nothing. */
+	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, SIZE));
+	EXPECT_EQ(0, scan_written(self->pagemap, p, regions, PAGES));
+	p[3 * PAGE] = 1;
+	p[50 * PAGE] = 1;
+	EXPECT_EQ(2, scan_written(self->pagemap, p, regions, PAGES));
+	ASSERT_EQ(0, dev_write(self->fd, p + 20 * PAGE, &c, 1));
+	ASSERT_EQ(0, dev_write(self->fd, p + 60 * PAGE, &c, 1));
+	EXPECT_EQ(2, scan_written(self->pagemap, p, regions, PAGES));
+	EXPECT_EQ((uintptr_t)p + 20 * PAGE, regions[0].start);
+	EXPECT_EQ((uintptr_t)p + 60 * PAGE, regions[1].start);
 	close(uffd);
 }
 
