@@ -25,9 +25,15 @@
 #include "gmemu_drv.h"
 #include "gmemu_hw.h"
 
-static bool gmemu_dmirror_param;
-module_param_named(dmirror, gmemu_dmirror_param, bool, 0444);
-MODULE_PARM_DESC(dmirror, "FOR TESTS: make /dev/hmm_dmirrorN, with which the kernel's hmm-tests run");
+enum gmemu_dmirror_mode {
+	GMEMU_DMIRROR_NONE,
+	GMEMU_DMIRROR_EXCLUSIVE,
+	GMEMU_DMIRROR_REPLICA,
+};
+
+static unsigned int gmemu_dmirror_param;
+module_param_named(dmirror, gmemu_dmirror_param, uint, 0444);
+MODULE_PARM_DESC(dmirror, "FOR TESTS: make /dev/hmm_dmirrorN, with which the kernel's hmm-tests run (1: pages move to the device, 2: it has a replica of the page table, and nothing moves)");
 
 static DEFINE_IDA(gmemu_dmirror_ids);
 
@@ -488,6 +494,8 @@ static void gmemu_mirror_end(struct gmemu_mirror *m)
 static int gmemu_mirror_begin(struct gmemu_mirror *m)
 {
 	struct gmemu_device *gdev = m->node->gdev;
+	enum gm_mmu_mode mode = gmemu_dmirror_param == GMEMU_DMIRROR_REPLICA ?
+				GM_MMU_MODE_REPLICATE : GM_MMU_MODE_COHERENT_EXCLUSIVE;
 	int ret;
 
 	if (!gdev->gm)
@@ -498,7 +506,7 @@ static int gmemu_mirror_begin(struct gmemu_mirror *m)
 	ret = gm_as_create(0, min_t(u64, TASK_SIZE_MAX, 1ull << gdev->va_bits), &m->as);
 	if (ret)
 		goto free;
-	ret = gm_as_attach(m->as, gdev->gm, GM_MMU_MODE_COHERENT_EXCLUSIVE, false, &m->gm);
+	ret = gm_as_attach(m->as, gdev->gm, mode, false, &m->gm);
 	if (!ret)
 		return 0;
 	gm_as_destroy(m->as);
@@ -595,7 +603,7 @@ void gmemu_dmirror_init(struct gmemu_device *gdev)
 	struct gmemu_dmirror *node;
 	int ret;
 
-	if (!gmemu_dmirror_param)
+	if (gmemu_dmirror_param == GMEMU_DMIRROR_NONE)
 		return;
 	/* It goes with the last file, not with the hardware. */
 	node = drmm_kzalloc(&gdev->drm, sizeof(*node), GFP_KERNEL);

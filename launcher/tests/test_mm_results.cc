@@ -38,6 +38,15 @@ TEST_CASE("programs of the mm selftests are told apart")
     CHECK(programs.at("b").code == -1);
 }
 
+TEST_CASE("the last try of an mm selftest counts")
+{
+    const auto programs = parse_mm_programs("@@mm begin a\nnot ok 1 x\n@@mm end 1 10\n"
+                                            "@@mm begin a\nok 1 x\n@@mm end 0 10\n");
+
+    CHECK(programs.at("a").code == 0);
+    CHECK(programs.at("a").results == Results{{"x", "ok"}});
+}
+
 TEST_CASE("each way in which the mm selftests report is read")
 {
     CHECK(results_of("TAP version 13\n1..3\nok 1 first\nnot ok 2 second\n# ok 9 of a comment\nok 3 third # "
@@ -52,6 +61,8 @@ TEST_CASE("each way in which the mm selftests report is read")
                      "Run test: collapse_full (madvise:anon)\nCollapse.. \x1b[31mFail\x1b[0m\n") ==
           Results{{"collapse_full (khugepaged:anon): Collapse", "ok"},
                   {"collapse_full (madvise:anon): Collapse", "not ok"}});
+    CHECK(results_of("ok 1 transact_test Extra pages 66 (0.1%), extra thread faults 66.\n") ==
+          Results{{"transact_test Extra pages", "ok"}});
     CHECK(results_of("# [RUN] fork ... with base page\nok 1 no leak\n# [RUN] fork ... with THP\nok 2 no "
                      "leak\nok 3 no leak\n") == Results{{"fork ... with base page: no leak", "ok"},
                                                         {"fork ... with THP: no leak", "ok"},

@@ -3,15 +3,22 @@
 // Makes the device work in the address space of another process, without changing what is in it:
 // pages are read by the device, moved to its memory, and moved back.
 //
-//   hammer PID MIRROR READY LOCK LOG free|still
+//   hammer PID MIRROR READY LOCK LOG MODE
 //
 // MIRROR is /dev/hmm_dmirrorN, opened by PID; READY a pipe that gets a byte when it begins. LOCK
 // is locked as long as it runs. A line about what was done is added to LOG in the end.
 //
 // Only memory that is there is touched, since the device would fill what is not, as any other
-// access would. In between the process may have unmapped it, so `still` stops the process while
-// the device works; `free` does not. And `still` has no faults of the device on what cannot move:
-// GMEM serves a fault with some pages beside it, also such as were not there.
+// access would. What else is not touched, and whether the process runs meanwhile, is the MODE's:
+//
+//   free      all that is there, while the process runs, which may unmap it
+//   moving    the device reads only what it could move to its memory a moment before: GMEM serves
+//             a fault on anything else with some pages beside it, also such as were not there
+//   still     likewise, and the process is stopped while the device works
+//   small     likewise, and huge pages stay where they are: Linux splits those that move
+//   replica   for a device that keeps a replica of the CPU's page table (dmirror=2): nothing moves,
+//             it reads all there is while the process is stopped, and what it has besides follows
+//             whatever the process does
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,16 +37,26 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/fs.h>
+
 #include "lib/test_hmm_uapi.h"
 
 #define PAGE 4096ul
 #define RUN_PAGES 64ul // of one call
 #define ROUND_PAGES 1024ul // of one round, of all mappings
-#define PRESENT (1ull << 63)
 
 static pid_t pid;
 static int mirror, maps = -1, pagemap = -1, alive = -1;
-static bool still;
+static const struct mode {
+	const char *name;
+	bool stops, reads_all, moves, moves_huge;
+} modes[] = {
+	{"free", .reads_all = true, .moves = true, .moves_huge = true},
+	{"moving", .moves = true, .moves_huge = true},
+	{"still", .stops = true, .moves = true, .moves_huge = true},
+	{"small", .stops = true, .moves = true},
+	{"replica", .stops = true, .reads_all = true},
+}, *mode;
 static char *buffer;
 static uint64_t seed;
 static struct {
@@ -131,34 +148,45 @@ static bool act(unsigned long what, uint64_t start, uint64_t pages, unsigned lon
 static void work_on(uint64_t start, uint64_t pages)
 {
 	uint64_t what = random_below(8);
-	bool there = false;
+	bool there = mode->reads_all;
 
-	if (what < 6)
-		there = act(HMM_DMIRROR_MIGRATE_TO_DEV, start, pages, &done.to_device);
-	if (what > 2 && (there || !still))
+	if (mode->moves && what < 6)
+		there |= act(HMM_DMIRROR_MIGRATE_TO_DEV, start, pages, &done.to_device);
+	if (there && (what > 2 || !mode->moves))
 		act(HMM_DMIRROR_READ, start, pages, &done.read);
-	if (what == 1 || what == 4)
+	if (mode->moves && (what == 1 || what == 4))
 		act(HMM_DMIRROR_MIGRATE_TO_SYS, start, pages, &done.to_system);
 }
 
 static uint64_t work_on_mapping(uint64_t start, uint64_t end, uint64_t budget)
 {
-	static uint64_t entries[ROUND_PAGES];
-	uint64_t pages = (end - start) / PAGE, first, n = 0;
-	ssize_t got;
+	static struct page_region regions[ROUND_PAGES];
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan),
+		.vec = (uintptr_t)regions,
+		.vec_len = ROUND_PAGES,
+		.category_mask = PAGE_IS_PRESENT,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_HUGE,
+	};
+	uint64_t pages = (end - start) / PAGE, at, n;
+	int found;
 
 	// A part of one that is large, another one each time.
 	if (pages > budget) {
 		start += random_below(pages - budget + 1) * PAGE;
 		pages = budget;
 	}
-	got = pread(pagemap, entries, pages * 8, start / PAGE * 8);
-	pages = got < 0 ? 0 : got / 8;
-	for (first = 0; first < pages; first += n ? n : 1) {
-		for (n = 0; first + n < pages && n < RUN_PAGES && entries[first + n] & PRESENT; n++)
-			;
-		if (n)
-			work_on(start + first * PAGE, n);
+	scan.start = start;
+	scan.end = start + pages * PAGE;
+	found = ioctl(pagemap, PAGEMAP_SCAN, &scan);
+	for (int i = 0; i < found; i++) {
+		if (mode->moves && !mode->moves_huge && regions[i].categories & PAGE_IS_HUGE)
+			continue;
+		for (at = regions[i].start; at < regions[i].end; at += n * PAGE) {
+			n = (regions[i].end - at) / PAGE;
+			n = n < RUN_PAGES ? n : RUN_PAGES;
+			work_on(at, n);
+		}
 	}
 	return pages;
 }
@@ -192,9 +220,9 @@ static void work(void)
 
 static void round_of_work(void)
 {
-	if (!still || stop())
+	if (!mode->stops || stop())
 		work();
-	if (still)
+	if (mode->stops)
 		kill(pid, SIGCONT);
 	done.rounds++;
 }
@@ -210,7 +238,11 @@ int main(int argc, char **argv)
 	ready = atoi(argv[3]);
 	lock = open(argv[4], O_CREAT | O_RDONLY | O_CLOEXEC, 0666);
 	log = open(argv[5], O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0666);
-	still = strcmp(argv[6], "still") == 0;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(argv[6], modes[i].name) == 0)
+			mode = &modes[i];
+	if (!mode)
+		return 2;
 	seed = pid * 0x9e3779b97f4a7c15ull | 1;
 	buffer = mmap(NULL, RUN_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	alive = syscall(SYS_pidfd_open, pid, 0);
