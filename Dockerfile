@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # gmemu as an image: launcher, guest kernel, driver, firmware, library, and a small QEMU
@@ -13,16 +12,18 @@
 # Without a Docker engine scripts/image.sh does the same with buildah. BASE is Debian 13.
 ARG BASE=debian:trixie-slim
 
+# Layers that any builder keeps, BuildKit or not, from what seldom changes to what often does:
+# Debian's packages; the guest's kernel and QEMU's source; gmemu.
 FROM $BASE AS build
 WORKDIR /usr/src/gmemu
-# The packages are a layer of their own: they change seldom.
+ENV GMEMU_CACHE=/var/cache/gmemu CCACHE_DISABLE=1
 COPY scripts/lib.sh scripts/apt.sh scripts/deps.sh scripts/
-RUN scripts/deps.sh && rm -rf /root/.cache/gmemu
+RUN scripts/deps.sh
+COPY scripts/kernel.sh scripts/qemu.sh scripts/
+COPY guest-kernel-patches guest-kernel-patches
+RUN scripts/kernel.sh build && scripts/qemu.sh headers
 COPY . .
-# The cache makes a second build short (kernel, QEMU, ccache); nothing of it is in the image.
-RUN --mount=type=cache,target=/var/cache/gmemu \
-    GMEMU_CACHE=/var/cache/gmemu GMEMU_BUILD=/var/cache/gmemu/build-image \
-    scripts/install.sh --prefix /usr --destdir /out --tests
+RUN GMEMU_BUILD=/var/cache/gmemu/build scripts/install.sh --prefix /usr --destdir /out --tests
 
 FROM $BASE
 RUN apt-get update && \
