@@ -105,15 +105,29 @@ void hart_lines(std::vector<std::string> &lines, const json &device, size_t colu
     }
 }
 
-void ring_lines(std::vector<std::string> &lines, const json &device)
+/* There are many: on as many lines as they need. */
+void ring_lines(std::vector<std::string> &lines, const json &device, size_t columns)
 {
-    std::string text;
+    std::string line = fmt::format("  {:<8}", "rings");
+    const size_t margin = line.size();
 
-    for (const json &ring : device.at("rings"))
-        if (ring.at("enabled").get<bool>() && ring.at("entries").get<uint64_t>())
-            text += fmt::format("{}{} {}/{}", text.empty() ? "" : ", ", ring.at("ring").get<std::string>(),
-                                ring.at("waiting").get<uint64_t>(), ring.at("entries").get<uint64_t>());
-    lines.push_back(fmt::format("  {:<8}{}", "rings", text));
+    for (const json &ring : device.at("rings")) {
+        if (!ring.at("enabled").get<bool>() || !ring.at("entries").get<uint64_t>())
+            continue;
+        const std::string text =
+            fmt::format("{} {}/{}", ring.at("ring").get<std::string>(), ring.at("waiting").get<uint64_t>(),
+                        ring.at("entries").get<uint64_t>());
+
+        if (line.size() > margin)
+            line += ", ";
+        if (line.size() > margin && line.size() + text.size() + 1 > columns) {
+            line.pop_back(); /* the blank after the comma */
+            lines.push_back(line);
+            line.assign(margin, ' ');
+        }
+        line += text;
+    }
+    lines.push_back(line);
 }
 
 } // namespace
@@ -190,7 +204,7 @@ std::vector<std::string> top_lines(const std::vector<json> &devices, size_t colu
                         number(device, "bytes_from_system_per_s"), number(device, "bytes_to_system_per_s")));
         add("others", fmt::format("packets {}/s, interrupts {}/s", number(device, "packets_per_s"),
                                   number(device, "interrupts_per_s")));
-        ring_lines(lines, device);
+        ring_lines(lines, device, columns);
         lines.emplace_back();
     }
     for (std::string &line : lines)

@@ -169,6 +169,22 @@ TEST_CASE("two looks are rates and shares", "[top]")
         CHECK(line.size() <= 30);
 }
 
+TEST_CASE("rings that a line has no room for are on further ones", "[top]")
+{
+    DeviceLook look = look_at(11, 5, 2, 300);
+    json &rings = look.at("rings").at("rings");
+
+    for (const char *name : {"non-replayable faults", "copy engine", "to firmware", "from firmware"})
+        rings.push_back({{"ring", name}, {"entries", 1024}, {"enabled", true}, {"waiting", 0}});
+    const json report = top_report(0, look_at(10, 5, 2, 100), look);
+    const auto lines = top_lines({report}, 80);
+
+    REQUIRE(lines.size() == 11);
+    CHECK(lines[8] == "  rings   replayable faults 3/256, non-replayable faults 0/1024,");
+    CHECK(lines[9] == "          copy engine 0/1024, to firmware 0/1024, from firmware 0/1024");
+    CHECK(top_lines({report}, 200)[8].ends_with(", from firmware 0/1024"));
+}
+
 TEST_CASE("a reset between two looks is no negative rate", "[top]")
 {
     const json report = top_report(0, look_at(10, 5, 5, 1000), look_at(11, 0.1, 0, 3));
