@@ -219,7 +219,8 @@ bool tried(const std::function<void()> &call)
 // It goes back and forth all the time, and is not to be mapped remotely for that.
 std::unique_ptr<Mapping> new_memory(Accelerator &acc)
 {
-    auto memory = std::make_unique<Mapping>(pages * page_size);
+    // No other VMA merges with it, so that residency_of() knows it.
+    auto memory = std::make_unique<Mapping>(pages * page_size, PROT_READ | PROT_WRITE | PROT_EXEC);
 
     acc.context.advise(std::span(memory->words(), words), GMEMU_ADVICE_PREFER_DEVICE);
     return memory;
@@ -304,6 +305,7 @@ Test advice(
             for (const Advice &each : all) {
                 std::unique_ptr<Mapping> memory;
                 uint64_t value = 1;
+                bool done = false;
 
                 fail_each(
                     each.name,
@@ -312,9 +314,16 @@ Test advice(
                         write_all(*memory, ++value);
                         if (each.on_device)
                             to_device(acc, *memory, value);
+                        done = false;
                     },
-                    [&] { acc.context.advise(std::span(memory->words(), words), each.advice); },
                     [&] {
+                        acc.context.advise(std::span(memory->words(), words), each.advice);
+                        done = true;
+                    },
+                    [&] {
+                        // Success is all of it.
+                        if (done && each.advice == GMEMU_ADVICE_HOME)
+                            EXPECT_EQUAL(residency_of(*memory).local, size_t{0});
                         expect_values(*memory, value);
                         to_device(acc, *memory, ++value);
                         acc.context.advise(std::span(memory->words(), words), each.undo);

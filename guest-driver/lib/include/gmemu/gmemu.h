@@ -145,7 +145,8 @@ enum gmemu_advice {
 /*
  * Tell where [start, start + bytes) should be. The range is widened to whole pages, for
  * GMEMU_ADVICE_DISCARD narrowed. Errors: -ENOMEM: nothing is mapped in a part of it (the rest
- * is done), or no memory; -EINVAL; -ENODEV: the device has no memory of its own;
+ * is done), or no memory, as for all that is to come home (what could, has); -EIO: the device
+ * failed to copy; -EINVAL; -ENODEV: the device has no memory of its own;
  * -ENOSYS, -EOPNOTSUPP: no GMEM in this kernel, or it is off.
  */
 GMEMU_API int gmemu_advise(struct gmemu_context *context, const void *start, size_t bytes,

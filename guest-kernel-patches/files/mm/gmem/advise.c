@@ -64,9 +64,12 @@ static int gm_unpin(struct vm_area_struct *vma, struct gm_context *ctx,
 static int gm_evict_advice(struct vm_area_struct *vma, struct gm_context *ctx,
 			   int hnid, unsigned long start, unsigned long end)
 {
+	unsigned long moved = 0;
+	int ret = GM_RET_SUCCESS;
+
 	if (gm_vma_can_migrate(vma))
-		gm_bring_home_range(vma, ctx->dev, start, end);
-	return fatal_signal_pending(current) ? -EINTR : 0;
+		ret = gm_bring_home_range(vma, ctx->dev, start, end, &moved);
+	return fatal_signal_pending(current) ? -EINTR : gm_ret_to_errno(ret);
 }
 
 struct gm_zap {

@@ -91,7 +91,9 @@ static void gm_host_fault_count(struct mm_struct *mm, unsigned long addr,
  * @wanted: The device page there, on which the caller has a reference, or NULL.
  * @moved: Out: how many pages came.
  *
- * Return: a value of &enum gm_ret.
+ * Return: GM_RET_SUCCESS, also if pages stay that somebody else is using;
+ * GM_RET_NOMEM: there is no memory for @wanted, or for one of them if there is
+ * no @wanted; GM_RET_IO.
  */
 static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 			 unsigned long start, unsigned long end,
@@ -107,8 +109,8 @@ static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 		.fault_page = wanted,
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 	};
+	bool needed = false, short_of_memory = false;
 	struct gm_migration *m;
-	bool needed = false;
 	int ret;
 
 	*moved = 0;
@@ -124,9 +126,12 @@ static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 		goto out;
 
 	gm_alloc_host_pages(m, nr, vma, start);
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		if (wanted && migrate_pfn_to_page(m->src[i]) == wanted)
 			needed = true;
+		if ((m->src[i] & MIGRATE_PFN_MIGRATE) && !m->dst[i])
+			short_of_memory = true;
+	}
 	if (needed && !m->dst[(addr - start) >> PAGE_SHIFT])
 		ret = GM_RET_NOMEM;
 	else
@@ -151,6 +156,8 @@ static int gm_bring_home(struct vm_area_struct *vma, struct gm_dev *dev,
 	trace_gmem_to_host(dev->id, start, nr, *moved);
 	if (*moved)
 		gm_host_fault_count(vma->vm_mm, start, dev, *moved);
+	if (!ret && !wanted && short_of_memory)
+		ret = GM_RET_NOMEM;
 out:
 	gm_migration_free(m);
 	return ret;
@@ -162,23 +169,26 @@ out:
  * @dev: The device; a context of it keeps it alive.
  * @start: First address.
  * @end: One past the last, within the VMA.
+ * @moved: How many pages came is added to it.
  *
- * Return: how many pages came.
+ * Return: as gm_bring_home(), of the first block that did not all come.
  */
-unsigned long gm_bring_home_range(struct vm_area_struct *vma,
-				  struct gm_dev *dev, unsigned long start,
-				  unsigned long end)
+int gm_bring_home_range(struct vm_area_struct *vma, struct gm_dev *dev,
+			unsigned long start, unsigned long end,
+			unsigned long *moved)
 {
-	unsigned long next, all = 0;
-	unsigned int moved;
+	int ret = GM_RET_SUCCESS, err;
+	unsigned long next;
+	unsigned int nr;
 
 	for (; start < end && !fatal_signal_pending(current); start = next) {
 		next = min((start & GM_BLOCK_MASK) + GM_BLOCK_SIZE, end);
-		gm_bring_home(vma, dev, start, next, start, NULL, &moved);
-		all += moved;
+		err = gm_bring_home(vma, dev, start, next, start, NULL, &nr);
+		ret = ret ?: err;
+		*moved += nr;
 		cond_resched();
 	}
-	return all;
+	return ret;
 }
 
 /**
@@ -204,9 +214,9 @@ unsigned long gm_context_evict(struct gm_context *ctx, unsigned long start,
 	mmap_read_lock(mm);
 	for_each_vma_range(vmi, vma, end)
 		if (gm_vma_can_migrate(vma))
-			moved += gm_bring_home_range(vma, ctx->dev,
-						     max(start, vma->vm_start),
-						     min(end, vma->vm_end));
+			gm_bring_home_range(vma, ctx->dev,
+					    max(start, vma->vm_start),
+					    min(end, vma->vm_end), &moved);
 	mmap_read_unlock(mm);
 	mmput_async(mm);
 	return moved;

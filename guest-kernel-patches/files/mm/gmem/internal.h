@@ -445,9 +445,9 @@ bool gm_prefetch_piece(struct gm_context *ctx, struct mm_struct *mm,
 
 /* host_fault.c */
 vm_fault_t gm_migrate_to_ram(struct vm_fault *vmf);
-unsigned long gm_bring_home_range(struct vm_area_struct *vma,
-				  struct gm_dev *dev, unsigned long start,
-				  unsigned long end);
+int gm_bring_home_range(struct vm_area_struct *vma, struct gm_dev *dev,
+			unsigned long start, unsigned long end,
+			unsigned long *moved);
 
 /* map.c */
 struct gm_block *gm_block_get(struct gm_context *ctx, unsigned long va);

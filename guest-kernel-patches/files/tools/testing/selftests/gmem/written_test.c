@@ -13,19 +13,19 @@
 #define PAGES 64
 #define SIZE (PAGES * PAGE)
 
-#define PM_SOFT_DIRTY (1ULL << 55)
+#define PM_SOFT_DIRTY 0x80000000000000ULL
 
 /* Linux 6.7 has them, and the C library's headers may be older. */
 #ifndef UFFD_FEATURE_WP_UNPOPULATED
-#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#define UFFD_FEATURE_WP_UNPOPULATED 0x2000
 #endif
 #ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#define UFFD_FEATURE_WP_ASYNC 0x8000
 #endif
 #ifndef PAGEMAP_SCAN
-#define PAGE_IS_WRITTEN (1 << 1)
-#define PM_SCAN_WP_MATCHING (1 << 0)
-#define PM_SCAN_CHECK_WPASYNC (1 << 1)
+#define PAGE_IS_WRITTEN 2
+#define PM_SCAN_WP_MATCHING 1
+#define PM_SCAN_CHECK_WPASYNC 2
 
 struct page_region {
 	uint64_t start;
@@ -47,6 +47,7 @@ struct pm_scan_arg {
 	uint64_t category_anyof_mask;
 	uint64_t return_mask;
 };
+
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
@@ -78,6 +79,11 @@ FIXTURE_TEARDOWN(written)
 {
 	close(self->pagemap);
 	close(self->fd);
+}
+
+static char load(const char *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
 
 static bool soft_dirty(int pagemap, const void *addr)
@@ -124,7 +130,7 @@ TEST_F(written, soft_dirty_is_what_was_written_since)
 	EXPECT_EQ(0, soft_dirties(self->pagemap, p));
 
 	/* Neither of them writes. */
-	EXPECT_NE(0, *(volatile char *)(p + 20 * PAGE) + 1);
+	EXPECT_EQ(((char *)self->buf)[20 * PAGE], load(p + 20 * PAGE));
 	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, SIZE));
 	EXPECT_EQ(0, soft_dirties(self->pagemap, p));
 
@@ -179,7 +185,7 @@ TEST_F(written, soft_dirty_is_no_first_read)
 		SKIP(return, "no CONFIG_MEM_SOFT_DIRTY");
 	ASSERT_EQ(0, clear_soft_dirty());
 	for (i = 0; i < PAGES / 2; i++)
-		EXPECT_EQ(0, *(volatile char *)(p + i * PAGE));
+		EXPECT_EQ(0, load(p + i * PAGE));
 	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, SIZE));
 	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p));
 	EXPECT_EQ(PAGE_DEVICE, where(self->fd, p + SIZE - 1));
@@ -243,7 +249,7 @@ TEST_F(written, pagemap_scan_finds_what_was_written_since)
 	EXPECT_EQ(PAGES, scan_written(self->pagemap, p, regions, PAGES));
 	EXPECT_EQ(0, scan_written(self->pagemap, p, regions, PAGES));
 
-	EXPECT_NE(0, *(volatile char *)(p + 20 * PAGE) + 1);
+	EXPECT_EQ(((char *)self->buf)[20 * PAGE], load(p + 20 * PAGE));
 	ASSERT_EQ(0, dev_read(self->fd, p, self->buf, SIZE));
 	EXPECT_EQ(0, scan_written(self->pagemap, p, regions, PAGES));
 
@@ -281,7 +287,7 @@ TEST_F(written, pagemap_scan_finds_writes_to_the_page_of_zeros)
 		SKIP(return, "no CONFIG_PTE_MARKER_UFFD_WP");
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
 	for (i = 0; i < PAGES / 2; i++)
-		EXPECT_EQ(0, *(volatile char *)(p + i * PAGE));
+		EXPECT_EQ(0, load(p + i * PAGE));
 	scan_written(self->pagemap, p, regions, PAGES);
 	EXPECT_EQ(0, scan_written(self->pagemap, p, regions, PAGES));
 	/* What was the page of zeros, and what was nothing. */
