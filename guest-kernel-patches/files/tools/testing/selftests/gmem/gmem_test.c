@@ -741,7 +741,7 @@ static void from_device_to_device(struct __test_metadata *_metadata, int from,
 	munmap(p, size);
 }
 
-TEST_F(gmem, device_to_device)
+TEST_F_TIMEOUT(gmem, device_to_device, 300)
 {
 	int other = open(DEVICE "1", O_RDWR);
 	uint64_t other_free;
@@ -756,7 +756,7 @@ TEST_F(gmem, device_to_device)
 	close(other);
 }
 
-TEST_F(gmem, device_to_device_that_cannot_copy)
+TEST_F_TIMEOUT(gmem, device_to_device_that_cannot_copy, 300)
 {
 	struct test_gmem_fail fail = { .copies = 1 };
 	int other = open(DEVICE "1", O_RDWR);
@@ -776,7 +776,7 @@ TEST_F(gmem, device_to_device_that_cannot_copy)
 }
 
 /* Where the context that brought it is gone, and where both want it for long. */
-TEST_F(gmem, device_to_device_without_the_first_context)
+TEST_F_TIMEOUT(gmem, device_to_device_without_the_first_context, 300)
 {
 	int other = open(DEVICE "1", O_RDWR), i;
 	char *p = anon_block(2 * MIB);
