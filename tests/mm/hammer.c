@@ -16,7 +16,6 @@
 //             a fault on anything else with some pages beside it, also such as were not there
 //   still     likewise, and the process is stopped while the device works
 //   small     likewise, and huge pages stay where they are: Linux splits those that move
-//   loose     as moving, and huge pages stay where they are
 //   replica   for a device that keeps a replica of the CPU's page table (dmirror=2): nothing moves,
 //             it reads all there is while the process is stopped, and what it has besides follows
 //             whatever the process does
@@ -56,7 +55,6 @@ static const struct mode {
 	{"moving", .moves = true, .moves_huge = true},
 	{"still", .stops = true, .moves = true, .moves_huge = true},
 	{"small", .stops = true, .moves = true},
-	{"loose", .moves = true},
 	{"replica", .stops = true, .reads_all = true},
 }, *mode;
 static char *buffer;
