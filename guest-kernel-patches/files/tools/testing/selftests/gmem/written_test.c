@@ -202,6 +202,35 @@ TEST_F(written, soft_dirty_is_no_first_read)
 	EXPECT_EQ(9, p[60 * PAGE]);
 }
 
+/*
+ * Until the descriptor is closed, PAGEMAP_SCAN tells what was written. -EINVAL: the
+ * kernel cannot.
+ */
+static int track_writes(const char *p)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, SIZE },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	if (uffd < 0)
+		return -EPERM;
+	if (ioctl(uffd, UFFDIO_API, &api)) {
+		close(uffd);
+		return -EINVAL;
+	}
+	if (ioctl(uffd, UFFDIO_REGISTER, &reg)) {
+		close(uffd);
+		return -EIO;
+	}
+	return uffd;
+}
+
 /* How many pages were written since the last call, or a negative errno. */
 static int scan_written(int pagemap, char *p, struct page_region *regions,
 			unsigned int nr)
@@ -229,23 +258,14 @@ static int scan_written(int pagemap, char *p, struct page_region *regions,
 
 TEST_F(written, pagemap_scan_finds_what_was_written_since)
 {
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
-	};
 	char *p = self->p, c = 9;
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)p, SIZE },
-		.mode = UFFDIO_REGISTER_MODE_WP,
-	};
 	struct page_region regions[PAGES];
 	int uffd;
 
-	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	ASSERT_GE(uffd, 0);
-	if (ioctl(uffd, UFFDIO_API, &api))
+	uffd = track_writes(p);
+	if (uffd == -EINVAL)
 		SKIP(return, "no CONFIG_PTE_MARKER_UFFD_WP");
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	ASSERT_GE(uffd, 0);
 	EXPECT_EQ(PAGES, scan_written(self->pagemap, p, regions, PAGES));
 	EXPECT_EQ(0, scan_written(self->pagemap, p, regions, PAGES));
 
@@ -268,24 +288,15 @@ TEST_F(written, pagemap_scan_finds_what_was_written_since)
 
 TEST_F(written, pagemap_scan_finds_writes_to_the_page_of_zeros)
 {
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
-	};
 	char *p = anon_block(SIZE), c = 9;
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)p, SIZE },
-		.mode = UFFDIO_REGISTER_MODE_WP,
-	};
 	struct page_region regions[PAGES];
 	unsigned int i;
 	int uffd;
 
-	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	ASSERT_GE(uffd, 0);
-	if (ioctl(uffd, UFFDIO_API, &api))
+	uffd = track_writes(p);
+	if (uffd == -EINVAL)
 		SKIP(return, "no CONFIG_PTE_MARKER_UFFD_WP");
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	ASSERT_GE(uffd, 0);
 	for (i = 0; i < PAGES / 2; i++)
 		EXPECT_EQ(0, load(p + i * PAGE));
 	scan_written(self->pagemap, p, regions, PAGES);
