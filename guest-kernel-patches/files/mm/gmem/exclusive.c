@@ -5,7 +5,6 @@
  */
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
-#include <linux/sched/mm.h>
 #include <linux/swap.h>
 #include <linux/swapops.h>
 
@@ -123,7 +122,7 @@ int gm_context_exclusive(struct gm_context *ctx, unsigned long addr)
 	addr &= PAGE_MASK;
 	if (addr < as->start_va || addr >= as->end_va)
 		return GM_RET_NO_MAPPING;
-	if (!mmget_not_zero(mm))
+	if (!gm_mm_use(mm))
 		return GM_RET_KILLED;
 	down_read(&as->use_lock);
 	for (tries = 0; ret == GM_RET_RETRY && tries < GM_EXCLUSIVE_TRIES;
@@ -132,7 +131,8 @@ int gm_context_exclusive(struct gm_context *ctx, unsigned long addr)
 		cond_resched();
 	}
 	up_read(&as->use_lock);
-	mmput_async(mm);
+	if (gm_mm_unuse(mm, ret != GM_RET_SUCCESS))
+		ret = GM_RET_RETRY;
 	return ret;
 }
 EXPORT_SYMBOL_GPL(gm_context_exclusive);

@@ -4,8 +4,7 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/ktime.h>
-#include <linux/oom.h>
-#include <linux/sched/mm.h>
+#include <linux/memcontrol.h>
 #include <linux/userfaultfd_k.h>
 
 #include "internal.h"
@@ -465,7 +464,7 @@ static int gm_fault_one(struct gm_context *ctx, struct mm_struct *mm,
 		vma = vma_lookup(mm, addr);
 		ret = vma ? gm_check_vma(vma, access) : GM_RET_NO_MAPPING;
 		/* The OOM killer takes its memory: it must not get new. */
-		if (check_stable_address_space(mm))
+		if (gm_mm_is_dying(mm))
 			ret = GM_RET_KILLED;
 		if (!ret) {
 			fault.migrate = gm_context_migrates(ctx) &&
@@ -503,6 +502,9 @@ static int gm_fault_timed(struct gm_context *ctx, struct mm_struct *mm,
 	int ret;
 
 	ret = gm_fault_one(ctx, mm, addr, access, hint);
+	/* What is at its limit looks like a page that cannot be had. */
+	if (ret == GM_RET_IO && mem_cgroup_oom_is_deferred())
+		ret = GM_RET_NOMEM;
 	gm_count(ctx, faults, 1);
 	gm_count(ctx, fault_ns, ktime_get_ns() - start);
 	if (ret == GM_RET_RETRY)
@@ -533,31 +535,37 @@ int gm_dev_fault_batch(struct gm_context *ctx, struct gm_fault_req *reqs,
 {
 	struct gm_as *as = ctx->as;
 	struct mm_struct *mm = as->mm;
+	struct gm_fault_req *full = NULL;
 	unsigned int i;
-	bool alive;
 
-	alive = mmget_not_zero(mm);
-	if (alive) {
-		down_read(&as->use_lock);
-		for (i = 0; i < nr; i++) {
+	if (!gm_mm_use(mm)) {
+		for (i = 0; i < nr; i++)
 			reqs[i].ret = GM_RET_KILLED;
-			if (as->dead)
-				continue;
-			reqs[i].ret = reqs[i].access > GM_ACCESS_PREFETCH ?
-				      GM_RET_INVALID :
-				      gm_fault_timed(ctx, mm, reqs[i].addr,
-						     reqs[i].access,
-						     reqs[i].hint);
-		}
-		up_read(&as->use_lock);
-		/* Others' faults wait: no tearing down of a process in here. */
-		mmput_async(mm);
-		return GM_RET_SUCCESS;
+		return GM_RET_KILLED;
 	}
 
-	for (i = 0; i < nr; i++)
+	down_read(&as->use_lock);
+	for (i = 0; i < nr; i++) {
 		reqs[i].ret = GM_RET_KILLED;
-	return GM_RET_KILLED;
+		if (as->dead)
+			continue;
+		if (reqs[i].access > GM_ACCESS_PREFETCH) {
+			reqs[i].ret = GM_RET_INVALID;
+			continue;
+		}
+		/* The others would only find that there is no room, too. */
+		reqs[i].ret = GM_RET_RETRY;
+		if (full)
+			continue;
+		reqs[i].ret = gm_fault_timed(ctx, mm, reqs[i].addr,
+					     reqs[i].access, reqs[i].hint);
+		if (reqs[i].ret == GM_RET_NOMEM && mem_cgroup_oom_is_deferred())
+			full = &reqs[i];
+	}
+	up_read(&as->use_lock);
+	if (gm_mm_unuse(mm, full))
+		full->ret = GM_RET_RETRY;
+	return GM_RET_SUCCESS;
 }
 EXPORT_SYMBOL_GPL(gm_dev_fault_batch);
 
@@ -588,7 +596,7 @@ int gm_dev_fault(struct mm_struct *mm, unsigned long addr, struct gm_dev *dev,
 	as = gm_as_find(mm, addr, dev, 0);
 	if (!as)
 		return GM_RET_NODEV;
-	if (!mmget_not_zero(mm)) {
+	if (!gm_mm_use(mm)) {
 		gm_as_put(as);
 		return GM_RET_KILLED;
 	}
@@ -603,7 +611,8 @@ int gm_dev_fault(struct mm_struct *mm, unsigned long addr, struct gm_dev *dev,
 		ret = gm_fault_timed(ctx, mm, addr, GM_ACCESS_ANY, hint);
 	up_read(&as->use_lock);
 
-	mmput_async(mm);
+	if (gm_mm_unuse(mm, ret == GM_RET_NOMEM))
+		ret = GM_RET_RETRY;
 	gm_as_put(as);
 	return ret;
 }

@@ -520,6 +520,11 @@ void gm_as_for_each(struct mm_struct *mm, unsigned long start,
 struct gm_context *gm_as_context(struct gm_as *as, struct gm_dev *dev);
 void gm_as_put(struct gm_as *as);
 
+/* use.c */
+bool gm_mm_use(struct mm_struct *mm);
+bool gm_mm_is_dying(struct mm_struct *mm);
+bool gm_mm_unuse(struct mm_struct *mm, bool wanted);
+
 /* pages.c */
 void gm_show_pages(struct seq_file *m, struct mm_struct *mm,
 		   struct vm_area_struct *vma);

@@ -3,7 +3,6 @@
  * Prefetching: memory is brought to a device before it asks, in the background,
  * by up to four workers that take one block after the other.
  */
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -80,7 +79,7 @@ static bool gm_prefetch_block(struct gm_prefetch *p, unsigned long start,
 	bool go_on = false;
 
 	/* For a block only: nobody else's exit is to wait for all of it. */
-	if (!mmget_not_zero(mm))
+	if (!gm_mm_use(mm))
 		return false;
 	down_read(&p->as->use_lock);
 	list_for_each_entry(ctx, &p->as->gm_ctx_list, gm_as_link) {
@@ -96,7 +95,7 @@ static bool gm_prefetch_block(struct gm_prefetch *p, unsigned long start,
 		gm_prefetch_skip(p, start);
 	}
 	up_read(&p->as->use_lock);
-	mmput_async(mm);
+	gm_mm_unuse(mm, false);
 	atomic_long_add(unused, &p->budget);
 	return go_on;
 }
@@ -173,7 +172,7 @@ int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
 	unsigned long next;
 	unsigned int moved;
 
-	if (!mmget_not_zero(mm))
+	if (!gm_mm_use(mm))
 		return GM_RET_KILLED;
 	down_read(&as->use_lock);
 	for (; start < end && !as->dead; start = max(start, next)) {
@@ -185,7 +184,7 @@ int gm_context_prefetch(struct gm_context *ctx, unsigned long start,
 		cond_resched();
 	}
 	up_read(&as->use_lock);
-	mmput_async(mm);
+	gm_mm_unuse(mm, false);
 	return GM_RET_SUCCESS;
 }
 EXPORT_SYMBOL_GPL(gm_context_prefetch);

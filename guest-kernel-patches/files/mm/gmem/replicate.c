@@ -11,7 +11,6 @@
 #include <kunit/visibility.h>
 #include <linux/hugetlb.h>
 #include <linux/pagewalk.h>
-#include <linux/sched/mm.h>
 
 #include "internal.h"
 
@@ -204,14 +203,14 @@ void gm_replicate_work(struct work_struct *work)
 	while (gm_pending_take(as, &addr, &end)) {
 		while (addr < end) {
 			/* Nobody's exit is to wait for all of it. */
-			if (!mmget_not_zero(mm))
+			if (!gm_mm_use(mm))
 				return;
 			down_read(&as->use_lock);
 			dead = as->dead;
 			ret = dead ? GM_RET_KILLED :
 				     gm_replicate_next(as, mm, &addr, end);
 			up_read(&as->use_lock);
-			mmput_async(mm);
+			gm_mm_unuse(mm, false);
 			/* Short of memory: those that matter will fault. */
 			if (dead || ret == GM_RET_NOMEM)
 				return;

@@ -6,6 +6,7 @@
 #include "../kselftest_harness.h"
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "gmem_device.h"
 
@@ -151,6 +152,61 @@ TEST_F(memcg, limit_holds_on_the_device)
 	EXPECT_LE(llabs(charged(self->group) - before), (int64_t)SLACK);
 	/* What failed for want of memory works when there is some. */
 	EXPECT_EQ(0, dev_write(self->fd, p, buf, SIZE));
+}
+
+/*
+ * While a device is served for a process, the process's memory cannot go. The OOM
+ * killer of the cgroup must not take what is left there for the next to kill.
+ */
+TEST_F(memcg, limit_kills_nobody_else)
+{
+	char *buf = anon(SIZE), *p = anon_block(SIZE);
+	pid_t pid, bystander;
+	int ready[2], status;
+	char limit[32], c;
+	int fd, pidfd;
+
+	memset(buf, 1, SIZE);
+	ASSERT_EQ(0, group_write(self->root, "cgroup.procs", "0"));
+	ASSERT_EQ(0, pipe(ready));
+	bystander = fork();
+	if (!bystander) {
+		if (group_write(self->group, "cgroup.procs", "0") ||
+		    write(ready[1], "b", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(1);
+	}
+	pid = fork();
+	if (!pid) {
+		if (group_write(self->group, "cgroup.procs", "0") ||
+		    dup2(open(DEVICE, O_RDWR), 100) != 100 ||
+		    write(ready[1], "p", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(1);
+	}
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	snprintf(limit, sizeof(limit), "%lld",
+		 (long long)charged(self->group) + (long long)SIZE / 2);
+	ASSERT_EQ(0, group_write(self->group, "memory.max", limit));
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	fd = syscall(SYS_pidfd_getfd, pidfd, 100, 0);
+	ASSERT_GE(fd, 0);
+
+	/* Its process does nothing, and so ends as soon as it is killed. */
+	EXPECT_NE(0, dev_write(fd, p, buf, SIZE));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_EQ(0, kill(bystander, SIGTERM));
+	EXPECT_EQ(bystander, waitpid(bystander, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	close(fd);
+	close(pidfd);
+	close(ready[0]);
+	close(ready[1]);
+	EXPECT_EQ(self->free, nr_free(self->fd));
 }
 
 TEST_HARNESS_MAIN
