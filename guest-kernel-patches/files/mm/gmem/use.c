@@ -55,7 +55,8 @@ bool gm_mm_unuse(struct mm_struct *mm, bool wanted)
 	struct mem_cgroup *memcg = NULL;
 	bool again;
 
-	wanted &= current->mm != mm && mem_cgroup_defer_oom_end();
+	/* A thread of the process itself has deferred nothing. */
+	wanted = mem_cgroup_defer_oom_end() && wanted;
 	if (wanted)
 		memcg = get_mem_cgroup_from_mm(mm);
 	/* Others' faults wait: no tearing down of a process in here. */
